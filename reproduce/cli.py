@@ -1,0 +1,155 @@
+"""One command line for every figure."""
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import pathlib
+import sys
+
+from tqdm import tqdm
+
+from reproduce import config as configuration
+from reproduce.data import DataError
+from reproduce.records import RecordsError
+
+CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
+
+
+class UsageError(Exception):
+    """A request that cannot be met; the message says why and what can be asked for."""
+
+
+def parser(figure, description, arms, default_arms):
+    """The arguments that all figures share; a figure adds its own to the result.
+
+    Args:
+        figure: Name of the figure: of its module, its configuration and its results folder.
+        description: What `--help` says first.
+        arms: Names of all arms. `default_arms`: those that run unless told otherwise.
+    """
+    result = argparse.ArgumentParser(
+        prog=f"python -m reproduce.{figure}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = result.add_argument
+    add(
+        "--config",
+        default=CONFIGS / f"{figure}.yaml",
+        metavar="FILE",
+        help=f"configuration (default: configs/{figure}.yaml, where every knob is explained)",
+    )
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="set one key of the configuration; may be given several times",
+    )
+    add(
+        "--arms",
+        nargs="+",
+        choices=arms,
+        default=list(default_arms),
+        metavar="ARM",
+        help=f"what to run, of: {', '.join(arms)} (default: {' '.join(default_arms)})",
+    )
+    add(
+        "--seeds",
+        nargs="+",
+        type=_seed,
+        default=[0],
+        metavar="N",
+        help="one run per arm and seed (default: 0)",
+    )
+    add("--steps", type=int, metavar="N", help="iterations a run, in place of the configuration's")
+    add(
+        "--data-dir",
+        metavar="DIR",
+        help="where the data is: a TensorFlow Datasets folder, or the original files "
+        "(default: $TFDS_DATA_DIR or ~/tensorflow_datasets)",
+    )
+    add(
+        "--data",
+        choices=("auto", "real", "stand-in"),
+        default="auto",
+        help="auto: the real data if it can be had, else a small stand-in, said loudly; "
+        "real: nothing but the real data (default: auto)",
+    )
+    add(
+        "--out",
+        metavar="DIR",
+        help=f"results folder (default: runs/{figure}/results, or under runs/smoke or "
+        "runs/stand-in)",
+    )
+    add(
+        "--resume",
+        action="store_true",
+        help="keep the finished runs of the results folder, run what is missing",
+    )
+    add("--smoke", action="store_true", help="a few iterations only: does everything work here?")
+    add("--quiet", action="store_true", help="print the results only")
+    return result
+
+
+def _seed(text):
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"a seed is an integer >= 0, not {text}")
+    return value
+
+
+def load_config(arguments, config_class):
+    """The configuration that the command line asks for.
+
+    Raises:
+        ConfigError: If it cannot be read, or a value makes no sense.
+    """
+    overrides = list(arguments.set)
+    if arguments.steps is not None:
+        overrides.append(f"steps={arguments.steps}")
+    config = configuration.load(arguments.config, config_class, overrides)
+    return dataclasses.replace(config, steps=config.smoke_steps) if arguments.smoke else config
+
+
+def results_path(arguments, figure, dataset):
+    """Where results go: `--out`, or a folder under `runs/` that says what they are."""
+    if arguments.out:
+        return pathlib.Path(arguments.out)
+    return log_root(arguments, figure, dataset) / "results"
+
+
+def log_root(arguments, figure, dataset):
+    """Where the logs of the runs go, for TensorBoard: `runs/<figure>`."""
+    kinds = ["smoke"] * arguments.smoke + ["stand-in"] * (dataset.source != "real")
+    return pathlib.Path("runs", *kinds, figure)
+
+
+def progress_bar(arguments, description, steps):
+    """A bar with the time left, on a terminal; nothing elsewhere."""
+    hide = arguments.quiet or not sys.stderr.isatty()
+    return tqdm(total=steps, desc=description, unit="it", disable=hide, dynamic_ncols=True)
+
+
+@contextlib.contextmanager
+def reported_errors():
+    """End the program with one clear line where the request, not the program, is at fault."""
+    try:
+        yield
+    except (UsageError, configuration.ConfigError, DataError, RecordsError) as error:
+        sys.exit(_fail(f"error: {error}", 2))
+    except KeyboardInterrupt:
+        sys.exit(
+            _fail("\nInterrupted. Finished runs are kept; add --resume to go on from them.", 130)
+        )
+
+
+def _fail(message, status):
+    print(message, file=sys.stderr)
+    return status
+
+
+def quiet_tensorflow():
+    """Keep TensorFlow's start-up messages off the console; call before it is imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

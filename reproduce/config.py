@@ -1,0 +1,111 @@
+"""Typed configurations: a YAML file and `--set key=value` become a frozen dataclass.
+
+Every key is declared, with its type, by the figure that reads it. An unknown key, a missing one
+and a value of the wrong type are errors that name the key, where it stands, and what was meant.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import math
+import types
+import typing
+
+import yaml
+
+
+class ConfigError(Exception):
+    """A configuration that cannot be used; the message names the key and the remedy."""
+
+
+def load(path, config_class, overrides=()):
+    """Read a configuration.
+
+    Args:
+        path: A YAML file.
+        config_class: A dataclass; its fields may be `int`, `float`, `bool`, `str`, lists of these,
+            `X | None`, or dataclasses.
+        overrides: Strings `key=value` (`key.inner=value` for an inner key), the values in YAML.
+
+    Returns:
+        An instance of `config_class`.
+
+    Raises:
+        ConfigError: If the file cannot be read, or does not fit the class.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = yaml.safe_load(file)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"Cannot read the configuration {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold `key: value` lines. Received: {values!r}")
+    for override in overrides:
+        _override(values, override)
+    return _build(config_class, values, where=str(path), prefix="")
+
+
+def as_dict(config):
+    """The configuration as plain values, ready for JSON and YAML."""
+    return dataclasses.asdict(config)
+
+
+def digest(values):
+    """Sha256 of plain values: equal values, equal digest, whatever the order of their keys."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _override(values, override):
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set takes key=value. Received: {override!r}")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {key}: {text!r} is not YAML: {error}") from error
+    *outer, last = key.split(".")
+    for name in outer:
+        if not isinstance(values.get(name), dict):
+            raise ConfigError(f"--set {key}: there is no section `{name}`.")
+        values = values[name]
+    values[last] = value
+
+
+def _build(cls, values, where, prefix):
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for key in values:
+        if key not in fields:
+            near = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.0)
+            raise ConfigError(f"{where}: unknown key `{prefix}{key}`. Did you mean `{prefix}{near[0]}`?")
+    hints = typing.get_type_hints(cls)
+    arguments = {}
+    for name in fields:
+        if name not in values:
+            raise ConfigError(f"{where}: the key `{prefix}{name}` is missing.")
+        arguments[name] = _coerce(values[name], hints[name], where, prefix + name)
+    return cls(**arguments)
+
+
+def _coerce(value, hint, where, key):
+    """`value` as the declared type, or a ConfigError. YAML reads `1e-3` as text: floats take it."""
+    if isinstance(hint, types.UnionType):
+        if value is None and type(None) in hint.__args__:
+            return None
+        (hint,) = (option for option in hint.__args__ if option is not type(None))
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return _build(hint, value, where, f"{key}.")
+    if typing.get_origin(hint) is list and isinstance(value, list):
+        (inner,) = typing.get_args(hint)
+        return [_coerce(item, inner, where, f"{key}[{i}]") for i, item in enumerate(value)]
+    if hint is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if math.isfinite(number):
+            return number
+    elif hint in (int, bool, str) and type(value) is hint:
+        return value
+    name = getattr(hint, "__name__", str(hint)) if typing.get_origin(hint) is None else str(hint)
+    raise ConfigError(f"{where}: `{key}` must be of type {name}. Received: {value!r}")

@@ -1,0 +1,288 @@
+"""Figure 5 (right): TensorFlow's MNIST tutorial ConvNet, as it was and overparameterized.
+
+    python -m reproduce.figure5_right                      one seed of each, the paper's figure
+    python -m reproduce.figure5_right --seeds 0 1 2 3 4    median and band
+    python -m reproduce.figure5_right --arms no_l2 l2_on_first_factor l2_on_every_factor
+    python -m reproduce.figure5_right --tutorial-seeds     the tutorial's published log
+
+Every dense kernel W of the tutorial's network is replaced by a product of two matrices, and
+nothing else is changed. The arms differ in what the tutorial's L2 penalty then acts on:
+
+    original              the tutorial's network
+    overparameterized     L2 on the product: what the paper's figure shows
+    l2_on_first_factor    L2 on the matrix that the tutorial's code calls the weights
+    l2_on_every_factor    L2 on both matrices
+    no_l2                 both networks without L2
+    alternative_rates     both networks over learning rates and initial standard deviations
+    alternative_stddevs   initial standard deviations of the factors alone
+    second_network        both versions of a small network with batch normalization, no L2
+"""
+
+from reproduce import cli
+
+cli.quiet_tensorflow()
+
+import dataclasses  # noqa: E402
+import os  # noqa: E402
+import shutil  # noqa: E402
+import time  # noqa: E402
+
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from tensorboard.plugins.hparams import api as hparams  # noqa: E402
+
+from reproduce import config, data, mnist_convnet, paper, records  # noqa: E402
+
+FIGURE = "figure5_right"
+PANEL = "fig5R_mnist"
+DEPTHS = {"original": 1, "overparameterized": 2}
+ARMS = (
+    "original",
+    "overparameterized",
+    "l2_on_first_factor",
+    "l2_on_every_factor",
+    "no_l2",
+    "alternative_rates",
+    "alternative_stddevs",
+    "second_network",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Alternative:
+    steps: int
+    learning_rates: list[float]
+    stddevs: list[float]
+    factor_stddevs: list[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class SecondNetwork:
+    steps: int
+    l2: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The knobs of this figure; configs/figure5_right.yaml explains each."""
+
+    steps: int
+    batch_size: int
+    validation_size: int
+    learning_rate: float
+    decay_rate: float
+    decay_examples: int
+    momentum: float
+    stddev: float
+    dropout: float
+    l2: float
+    half_window: int
+    alternative: Alternative
+    second_network: SecondNetwork
+    smoke_steps: int
+
+
+def plan(settings, arms, seeds, tutorial_seeds=False):
+    """The runs of `arms`: a dict from series and seed to `mnist_convnet.Training`."""
+    runs = {}
+
+    def add(series, depth, **changes):
+        for seed in seeds:
+            training = mnist_convnet.Training(
+                network="tutorial",
+                depth=depth,
+                seed=seed,
+                tutorial_seeds=tutorial_seeds,
+                steps=settings.steps,
+                batch_size=settings.batch_size,
+                validation_size=settings.validation_size,
+                learning_rate=settings.learning_rate,
+                decay_rate=settings.decay_rate,
+                decay_examples=settings.decay_examples,
+                momentum=settings.momentum,
+                stddev=settings.stddev,
+                factor_stddev=settings.stddev,
+                dropout=settings.dropout,
+                l2=settings.l2,
+                l2_on="kernel",
+            )
+            runs[series, seed] = dataclasses.replace(training, **changes)
+
+    alternative, second = settings.alternative, settings.second_network
+    alternative_steps = min(alternative.steps, settings.steps)
+    for arm in arms:
+        if arm in DEPTHS:
+            add(arm + " tutorial-seeds" * tutorial_seeds, DEPTHS[arm])
+        elif arm.startswith("l2_on_"):
+            add(arm, 2, l2_on=arm.removeprefix("l2_on_"))
+        elif arm == "no_l2":
+            for network, depth in DEPTHS.items():
+                add(f"no_l2 {network}", depth, l2=0.0)
+        elif arm == "alternative_rates":
+            for network, depth in DEPTHS.items():
+                for rate in alternative.learning_rates:
+                    for stddev in alternative.stddevs:
+                        add(
+                            f"{network} lr={rate:g} std={stddev:g}",
+                            depth,
+                            steps=alternative_steps,
+                            learning_rate=rate,
+                            stddev=stddev,
+                            factor_stddev=stddev,
+                        )
+        elif arm == "alternative_stddevs":
+            for stddev in alternative.factor_stddevs:
+                add(
+                    f"overparameterized factor-std={stddev:g}",
+                    2,
+                    steps=alternative_steps,
+                    factor_stddev=stddev,
+                )
+        elif arm == "second_network":
+            for network, depth in DEPTHS.items():
+                add(
+                    f"second_network {network}",
+                    depth,
+                    network="batch_normalized",
+                    steps=min(second.steps, settings.steps),
+                    l2=second.l2,
+                )
+    return runs
+
+
+def run(series, training, dataset, settings, arguments):
+    """Train one network: its record, with its logs and per-iteration series left in `runs/`."""
+    log_dir = cli.log_root(arguments, FIGURE, dataset) / records.slug(series)
+    log_dir /= f"seed-{training.seed}"
+    shutil.rmtree(log_dir, ignore_errors=True)  # of an earlier, interrupted start
+    identity = config.digest(dataclasses.asdict(training))
+    bar = cli.progress_bar(arguments, f"{series}, seed {training.seed}", training.steps)
+    started = time.time()
+    with tf.summary.create_file_writer(str(log_dir)).as_default(), bar:
+        hparams.hparams(_hyperparameters(training), trial_id=identity[:16])
+
+        def on_progress(step, losses):
+            for name, value in zip(("loss", "cross_entropy", "l2_term"), np.mean(losses, axis=0)):
+                tf.summary.scalar(name, value, step=step)
+            bar.set_postfix(loss=f"{losses[-1, 0]:.4g}", refresh=False)
+            bar.update(len(losses))
+
+        trained = mnist_convnet.train(training, dataset, on_progress)
+        for name in ("validation_error", "test_error"):
+            tf.summary.scalar(name, getattr(trained, name), step=training.steps)
+    series_by_panel = {
+        PANEL: trained.loss,
+        "cross_entropy": trained.cross_entropy,
+        "l2_term": trained.l2_term,
+    }
+    np.savez_compressed(log_dir / "series.npz", **series_by_panel)
+    return records.Record(
+        series=series,
+        seed=training.seed,
+        learning_rate=training.learning_rate,
+        settings=dataclasses.asdict(training),
+        curves={
+            panel: smoothed(values, settings.half_window)
+            for panel, values in series_by_panel.items()
+        },
+        results={
+            "parameters": trained.parameters,
+            "validation_error": _rounded(trained.validation_error),
+            "test_error": _rounded(trained.test_error),
+            "minibatch_loss_log": [[step, _rounded(loss)] for step, loss in trained.log],
+            "cross_entropy_per_epoch": epoch_means(trained.cross_entropy, training),
+            "diverged_at": first_not_finite(trained.loss),
+        },
+        provenance={
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+            "seconds": round(time.time() - started, 1),
+            "settings_digest": identity,
+            **records.provenance(device=_device()),
+        },
+    )
+
+
+def smoothed(values, half_window):
+    """Medians of `values` around 150 or so log-spaced iterations and those of the paper's plot.
+
+    Returns:
+        A list of `[iteration, median over iteration - half_window ... iteration + half_window]`,
+        up to the last finite value.
+    """
+    end = first_not_finite(values)
+    end = len(values) if end is None else end
+    wanted = {0, *np.geomspace(1, len(values), 140).astype(int) - 1, *paper.iterations(PANEL)}
+    return [
+        [t, _rounded(np.median(values[max(0, t - half_window) : min(end, t + half_window + 1)]))]
+        for t in sorted(int(t) for t in wanted)
+        if t < end
+    ]
+
+
+def epoch_means(values, training):
+    """Means over each epoch; None where a value is not finite."""
+    epochs = np.arange(len(values)) * training.batch_size // training.decay_examples
+    means = (np.mean(values[epochs == epoch]) for epoch in range(epochs[-1] + 1))
+    return [_rounded(mean) if np.isfinite(mean) else None for mean in means]
+
+
+def first_not_finite(values):
+    """Index of the first NaN or infinity, or None."""
+    bad = ~np.isfinite(values)
+    return int(np.argmax(bad)) if bad.any() else None
+
+
+def _rounded(value):
+    return float(f"{value:.6g}")
+
+
+def _hyperparameters(training):
+    names = ("network", "depth", "seed", "learning_rate", "stddev", "factor_stddev", "l2", "l2_on")
+    return {name: getattr(training, name) for name in names}
+
+
+def _device():
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    return f"CPU, {os.cpu_count()} cores"
+
+
+def main(arguments=None):
+    """Train what is asked for and missing; then judge, draw and print."""
+    parser = cli.parser(FIGURE, __doc__, ARMS, default_arms=("original", "overparameterized"))
+    parser.add_argument(
+        "--tutorial-seeds",
+        action="store_true",
+        help="initial values and dropout masks of the tutorial's published log "
+        "(arms original and overparameterized)",
+    )
+    arguments = parser.parse_args(arguments)
+    with cli.reported_errors():
+        settings = cli.load_config(arguments, Config)
+        dataset = data.load_mnist(arguments.data_dir, arguments.data)
+        print(dataset.description, flush=True)
+        seeds = [mnist_convnet.TUTORIAL_SEED] if arguments.tutorial_seeds else arguments.seeds
+        runs = plan(settings, arguments.arms, seeds, arguments.tutorial_seeds)
+        folder = records.ResultsFolder(
+            cli.results_path(arguments, FIGURE, dataset),
+            identity={
+                "figure": FIGURE,
+                "data": {"source": dataset.source, "fingerprint": dataset.fingerprint},
+                "config": config.as_dict(settings),
+            },
+            resume=arguments.resume,
+        )
+        missing = {
+            key: training
+            for key, training in runs.items()
+            if not folder.has(*key, dataclasses.asdict(training))
+        }
+        for number, ((series, seed), training) in enumerate(missing.items(), start=1):
+            if not arguments.quiet:
+                print(f"[{number}/{len(missing)}] {series}, seed {seed}", flush=True)
+            folder.save(run(series, training, dataset, settings, arguments))
+
+
+if __name__ == "__main__":
+    main()

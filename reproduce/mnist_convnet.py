@@ -1,0 +1,278 @@
+"""The MNIST tutorial's ConvNet and the exact order of its training loop (Figure 5-right).
+
+The network is that of TensorFlow's `models/tutorials/image/mnist/convolutional.py`, built from
+`FactorizedDense`: with `depth=1` it is the tutorial's own, with `depth=2` the overparameterized
+one, whose dense kernels are products of two matrices. What the L2 penalty acts on is a choice
+(`l2_on`) that decides the outcome.
+"""
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfoverparam import FactorizedDense
+from tfoverparam.initializers import derive_seed
+
+# The graph and op seeds of the tutorial's log; each op's stream is a function of the pair.
+TUTORIAL_GRAPH_SEED = 87654321
+TUTORIAL_SEED = 66478
+
+# What the L2 penalty may act on: the kernel (of a factorised layer: the product), the first
+# factor, or each factor. The biases of the dense layers are always penalised, as in the tutorial.
+L2_TARGETS = ("kernel", "first_factor", "every_factor")
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Everything that the numbers of one training run depend on, the data apart."""
+
+    network: str  # "tutorial" or "batch_normalized"
+    depth: int  # factors per dense layer; 1 = the original network
+    seed: int
+    tutorial_seeds: bool  # initial values and dropout masks of the tutorial's published log
+    steps: int
+    batch_size: int
+    validation_size: int
+    learning_rate: float
+    decay_rate: float  # factor per epoch of `decay_examples`
+    decay_examples: int
+    momentum: float
+    stddev: float  # of the truncated normal that every kernel is drawn from
+    factor_stddev: float  # the same for the factors of the dense layers
+    dropout: float
+    l2: float  # penalty l2 * sum(w**2) / 2
+    l2_on: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What a run measured. The series hold one value per iteration, before its update."""
+
+    loss: np.ndarray  # (steps,) cross-entropy plus L2 term of the minibatch
+    cross_entropy: np.ndarray  # (steps,)
+    l2_term: np.ndarray  # (steps,)
+    log: list  # (step, minibatch loss after the update) every 100 steps, as the tutorial prints
+    validation_error: float  # per cent
+    test_error: float  # per cent
+    parameters: int
+
+
+def build_network(training):
+    """The untrained network, a `keras.Sequential` from (batch, 28, 28, 1) to 10 logits."""
+    conv1, conv2, fc1, fc2, dropout = (derive_seed(training.seed, index) for index in range(5))
+    if training.network == "tutorial":
+        layers = [
+            *_convolution(training, 32, 5, conv1, bias_initializer="zeros", activation="relu"),
+            *_convolution(training, 64, 5, conv2, bias_initializer=_bias(), activation="relu"),
+            keras.layers.Flatten(),
+            _dense(training, 512, fc1, activation="relu"),
+            keras.layers.Dropout(training.dropout, seed=dropout),
+            _dense(training, 10, fc2),
+        ]
+    else:
+        layers = [
+            *_convolution(training, 16, 3, conv1, use_bias=False, batch_norm=True),
+            *_convolution(training, 32, 3, conv2, use_bias=False, batch_norm=True),
+            keras.layers.Flatten(),
+            _dense(training, 128, fc1, activation="relu"),
+            _dense(training, 10, fc2),
+        ]
+    if training.tutorial_seeds:
+        layers = [TutorialDropout(0.5) if "dropout" in each.name else each for each in layers]
+    network = keras.Sequential([keras.Input((28, 28, 1)), *layers])
+    if training.tutorial_seeds:
+        _set_tutorial_start(network, training.stddev)
+    if training.l2 and training.l2_on == "first_factor":
+        for layer in network.layers:
+            if isinstance(layer, FactorizedDense):
+                layer.factors[0].regularizer = keras.regularizers.L2(training.l2 / 2)
+    return network
+
+
+def _convolution(training, filters, kernel_size, seed, batch_norm=False, **arguments):
+    yield keras.layers.Conv2D(
+        filters,
+        kernel_size,
+        padding="same",
+        kernel_initializer=keras.initializers.TruncatedNormal(stddev=training.stddev, seed=seed),
+        **arguments,
+    )
+    if batch_norm:
+        yield keras.layers.BatchNormalization()
+        yield keras.layers.ReLU()
+    yield keras.layers.MaxPooling2D(2, padding="same")
+
+
+def _dense(training, units, seed, activation=None):
+    penalty = keras.regularizers.L2(training.l2 / 2) if training.l2 else None
+    return FactorizedDense(
+        units,
+        depth=training.depth,
+        activation=activation,
+        factor_initializer=keras.initializers.TruncatedNormal(
+            stddev=training.factor_stddev, seed=seed
+        ),
+        bias_initializer=_bias(),
+        kernel_regularizer=penalty if training.l2_on == "kernel" else None,
+        factor_regularizer=penalty if training.l2_on == "every_factor" else None,
+        bias_regularizer=penalty,
+    )
+
+
+def _bias():
+    return keras.initializers.Constant(0.1)
+
+
+def train(training, data, on_progress=lambda step, losses: None, segment=20):
+    """Train one network from its start to its last step.
+
+    Args:
+        training: A `Training`.
+        data: A `reproduce.data.Dataset`. The first `validation_size` training images are held
+            out, the others pass by in file order, never shuffled.
+        on_progress: Called about once a second with the number of steps done and the losses of
+            the last of them, shape (steps, 3): total, cross-entropy, L2 term.
+        segment: Steps between two such calls. It changes no number.
+
+    Returns:
+        A `Trained`. A run that diverges has NaN or infinity from there on.
+    """
+    network = build_network(training)
+    optimizer = ClassicMomentum(
+        # The tutorial counts examples, not epochs: steps * 64 // 55000.
+        keras.optimizers.schedules.ExponentialDecay(
+            training.learning_rate,
+            training.decay_examples / training.batch_size,
+            training.decay_rate,
+            staircase=True,
+        ),
+        momentum=training.momentum,
+    )
+    optimizer.build(network.trainable_variables)
+    # A tenth at most: the stand-in for MNIST has fewer images than the tutorial holds out.
+    held_out = min(training.validation_size, len(data.train_images) // 10)
+    images = tf.constant(normalized(data.train_images[held_out:]))
+    labels = tf.constant(data.train_labels[held_out:])
+    last_offset = images.shape[0] - training.batch_size
+
+    def losses(step):
+        offset = step * training.batch_size % last_offset
+        logits = network(images[offset : offset + training.batch_size], training=True)
+        batch_labels = labels[offset : offset + training.batch_size]
+        cross_entropy = tf.reduce_mean(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(batch_labels, logits)
+        )
+        l2_term = tf.add_n(network.losses) if network.losses else tf.zeros(())
+        return cross_entropy + l2_term, cross_entropy, l2_term
+
+    @tf.function
+    def run_steps(first, count):
+        recorded = tf.TensorArray(tf.float32, count, element_shape=(3,))
+        for index in tf.range(count):
+            with tf.GradientTape() as tape:
+                step_losses = losses(first + index)
+            gradients = tape.gradient(step_losses[0], network.trainable_variables)
+            optimizer.apply(gradients)
+            recorded = recorded.write(index, tf.stack(step_losses))
+        return recorded.stack()
+
+    @tf.function
+    def minibatch_loss(step):
+        return losses(step)[0]
+
+    series, log = [], []
+    step = 0
+    while step < training.steps:
+        # A logged step ends its segment, so that its loss is read right after its update.
+        count = min(segment, training.steps - step)
+        if training.tutorial_seeds:
+            count = min(count, 1 if step % 100 == 0 else 100 - step % 100)
+        series.append(run_steps(tf.constant(step), tf.constant(count)).numpy())
+        if training.tutorial_seeds and step % 100 == 0:
+            log.append((step, float(minibatch_loss(tf.constant(step)))))
+        step += count
+        on_progress(step, series[-1])
+    loss, cross_entropy, l2_term = np.concatenate(series).T
+    return Trained(
+        loss,
+        cross_entropy,
+        l2_term,
+        log,
+        validation_error=_error(network, data.train_images[:held_out], data.train_labels[:held_out]),
+        test_error=_error(network, data.test_images, data.test_labels),
+        parameters=sum(int(np.prod(v.shape)) for v in network.trainable_variables),
+    )
+
+
+def normalized(images):
+    """Pixels 0 ... 255 as the tutorial scales them: float32 in [-0.5, 0.5]."""
+    return (images.astype("float32") - 127.5) / 255
+
+
+def _error(network, images, labels):
+    logits = network.predict(normalized(images), batch_size=500, verbose=0)
+    return float(100 * np.mean(np.argmax(logits, axis=1) != labels))
+
+
+class ClassicMomentum(keras.optimizers.Optimizer):
+    """TensorFlow 1's momentum: `v <- momentum * v + g; w <- w - learning_rate * v`.
+
+    Keras folds the learning rate into `v`, which differs wherever the rate changes.
+    """
+
+    def __init__(self, learning_rate, momentum, **kwargs):
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.momentum = momentum
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.velocities = self.add_optimizer_variables(variables, "velocity")
+
+    def update_step(self, gradient, variable, learning_rate):
+        velocity = self.velocities[self._get_variable_index(variable)]
+        tf.raw_ops.ResourceApplyMomentum(
+            var=variable.handle,
+            accum=velocity.value.handle,
+            lr=tf.cast(learning_rate, variable.dtype),
+            grad=gradient,
+            momentum=tf.cast(self.momentum, variable.dtype),
+        )
+
+
+class TutorialDropout(keras.layers.Layer):
+    """Dropout with the masks of TensorFlow 1's op under the tutorial's seeds."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.rate = rate
+        self.generator = _tutorial_generator(TUTORIAL_SEED)
+
+    def call(self, inputs, training=False):
+        if not training:
+            return inputs
+        keep = self.generator.uniform(tf.shape(inputs)) >= self.rate
+        return tf.where(keep, inputs / (1 - self.rate), 0.0)
+
+
+def _set_tutorial_start(network, stddev):
+    """Each kernel becomes the first draw of TensorFlow 1's `truncated_normal` op.
+
+    All ops of the tutorial have one seed, so every kernel is a prefix of one random stream. New
+    factors take the next seed: a 512 x 512 factor with the same one would repeat the first rows
+    of the 3136 x 512 factor.
+    """
+    for layer in network.layers:
+        kernels = getattr(layer, "factors", None) or [getattr(layer, "kernel", None)]
+        for index, kernel in enumerate(kernels):
+            if kernel is not None:
+                generator = _tutorial_generator(TUTORIAL_SEED + index)
+                kernel.assign(generator.truncated_normal(kernel.shape, stddev=stddev))
+
+
+def _tutorial_generator(op_seed):
+    # A Philox generator in the state that TensorFlow 1's stateful random ops start from.
+    return tf.random.Generator.from_state([0, op_seed, TUTORIAL_GRAPH_SEED], alg="philox")

@@ -1,0 +1,233 @@
+"""Results on disk: one record a run, written atomically, with provenance; resumable.
+
+A results folder holds
+
+    config.yaml          the configuration and the data that all of its runs share
+    records/NAME.json    one file a run, written whole when the run ends
+    curves.csv           panel,series,seed,learning_rate,iteration,value: all curves of all records
+    summary.json         verdicts, distances to the paper's curves, versions, times
+    figure.png, figure.pdf
+
+A folder belongs to one configuration and one data set. Runs of another are refused, so that
+results made from real data are never overwritten or mixed with others.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import pathlib
+import platform
+import re
+import socket
+import subprocess
+import tempfile
+import time
+from importlib import metadata
+
+import yaml
+
+VERSION = 1
+CURVE_COLUMNS = ("panel", "series", "seed", "learning_rate", "iteration", "value")
+
+
+class RecordsError(Exception):
+    """A results folder that cannot be used; the message names it and the remedy."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One finished run.
+
+    Attributes:
+        series: Name of the curve; with `seed` it names the run.
+        seed: Integer.
+        learning_rate: The run's initial learning rate.
+        settings: Everything that the numbers depend on, the data apart: plain values.
+        curves: From panel to a list of `[iteration, value]`, iterations ascending.
+        results: Numbers measured once per run: plain values.
+        provenance: When, where, with which versions and for how long it ran.
+    """
+
+    series: str
+    seed: int
+    learning_rate: float
+    settings: dict
+    curves: dict
+    results: dict
+    provenance: dict
+
+    @property
+    def name(self):
+        return run_name(self.series, self.seed)
+
+    def numbers(self):
+        """The record without what may differ between two runs of the same command."""
+        values = dataclasses.asdict(self)
+        del values["provenance"]
+        return values
+
+
+def run_name(series, seed):
+    """File name of a run, without its ending."""
+    return f"{slug(series)}-seed-{seed}"
+
+
+def slug(series):
+    """A series name as part of a path: `lr=0.01 std=0.1` becomes `lr=0.01_std=0.1`."""
+    return re.sub(r"[^A-Za-z0-9.=_-]+", "_", series)
+
+
+class ResultsFolder:
+    """The results folder `path`, made if it is missing.
+
+    Args:
+        path: The folder.
+        identity: Plain values that all runs of the folder share: configuration and data.
+        resume: Whether finished runs in the folder are to be kept and built upon.
+
+    Raises:
+        RecordsError: If the folder holds runs of another configuration, data set or version; or
+            finished runs while `resume` is false; or if it cannot be written.
+    """
+
+    def __init__(self, path, identity, resume):
+        self.path = pathlib.Path(path)
+        identity = {"records_version": VERSION, **identity}
+        try:
+            (self.path / "records").mkdir(parents=True, exist_ok=True)
+            self._remove_leftovers()
+            self._claim(identity)
+        except OSError as error:
+            raise RecordsError(f"Cannot write to the results folder {self.path}: {error}") from error
+        finished = len(list((self.path / "records").glob("*.json")))
+        if finished and not resume:
+            raise RecordsError(
+                f"{self.path} holds {finished} finished runs. Add --resume to keep them and run "
+                "only what is missing, or choose another folder with --out."
+            )
+
+    def _remove_leftovers(self):
+        # Of processes that were killed while writing, which takes milliseconds.
+        for leftover in self.path.rglob("*.partial"):
+            if time.time() - leftover.stat().st_mtime > 60:
+                leftover.unlink(missing_ok=True)
+
+    def _claim(self, identity):
+        path = self.path / "config.yaml"
+        if not path.exists():
+            write_atomically(path, yaml.safe_dump(identity, sort_keys=False))
+            return
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if found != identity:
+            keys = [k for k in {**identity, **(found or {})} if (found or {}).get(k) != identity.get(k)]
+            raise RecordsError(
+                f"{self.path} holds results of another configuration or data set (different: "
+                f"{', '.join(sorted(keys))}; see {path}). Choose another folder with --out."
+            )
+
+    def has(self, series, seed, settings):
+        """Whether this run is finished.
+
+        Raises:
+            RecordsError: If a run of that name but with other settings is.
+        """
+        path = self._record_path(run_name(series, seed))
+        if not path.exists():
+            return False
+        if read_record(path).settings != settings:
+            raise RecordsError(
+                f"{path} was made with other settings. Choose another folder with --out."
+            )
+        return True
+
+    def save(self, record):
+        """Write a finished run, whole or not at all."""
+        text = json.dumps(dataclasses.asdict(record), allow_nan=False)
+        write_atomically(self._record_path(record.name), text + "\n")
+
+    def records(self):
+        """All finished runs, by name."""
+        return read_records(self.path)
+
+    def write_curves(self, records):
+        """Write `curves.csv`: every curve of `records`."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CURVE_COLUMNS)
+        for record in records:
+            for panel, points in record.curves.items():
+                for iteration, value in points:
+                    row = (panel, record.series, record.seed, record.learning_rate, iteration)
+                    writer.writerow((*row, f"{value:.6g}"))
+        write_atomically(self.path / "curves.csv", text.getvalue())
+
+    def write_summary(self, summary):
+        """Write `summary.json`: plain values."""
+        write_atomically(self.path / "summary.json", json.dumps(summary, indent=1) + "\n")
+
+    def _record_path(self, name):
+        return self.path / "records" / f"{name}.json"
+
+
+def read_records(path):
+    """The finished runs in a results folder, sorted by name, as a list of `Record`."""
+    return [read_record(p) for p in sorted((pathlib.Path(path) / "records").glob("*.json"))]
+
+
+def read_record(path):
+    """One finished run.
+
+    Raises:
+        RecordsError: If the file is no record.
+    """
+    try:
+        return Record(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise RecordsError(f"{path} is not a record of this version: {error}. Delete it.") from error
+
+
+def write_atomically(path, content):
+    """Write text or bytes so that `path` holds, at any moment, the old content or the new."""
+    content = content.encode() if isinstance(content, str) else content
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def provenance(device):
+    """What a record says of the program and the machine that made it: plain values."""
+    packages = ("tensorflow", "keras", "numpy", "tensorflow-datasets")
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "uncommitted_changes": bool(
+            _git("status", "--porcelain", "--", "tfoverparam", "reproduce", "configs")
+        ),
+        "versions": {
+            "python": platform.python_version(),
+            **{package: metadata.version(package) for package in packages},
+        },
+        "device": device,
+        "host": socket.gethostname(),
+    }
+
+
+def _git(*arguments):
+    """What git says about this checkout; None where there is no git or no checkout."""
+    root = pathlib.Path(__file__).parent
+    try:
+        result = subprocess.run(
+            ["git", "-C", str(root.parent), *arguments], capture_output=True, text=True, timeout=20
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None

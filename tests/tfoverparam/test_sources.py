@@ -1,0 +1,32 @@
+"""The library stands on Keras's public interface alone."""
+
+import pathlib
+import re
+
+import pytest
+import tfoverparam
+
+ROOT = pathlib.Path(tfoverparam.__file__).parent
+SOURCES = sorted(ROOT.rglob("*.py"))
+
+
+def test_there_are_sources_to_look_at():
+    assert ROOT / "layers" / "factorized_dense.py" in SOURCES
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_private_interfaces(path):
+    # Private modules move between minor releases of Keras and TensorFlow without notice.
+    assert re.findall(r"keras\.src|keras import src|tensorflow\.python", path.read_text()) == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_tensorflow_outside_the_datasets(path):
+    # The mathematics and the layers run on whatever backend Keras runs on.
+    if ROOT / "datasets" not in path.parents:
+        statements = re.findall(r"^\s*(?:import|from) tensorflow\b.*", path.read_text(), re.MULTILINE)
+        assert statements == []
+
+
+def test_every_public_name_exists():
+    assert [name for name in tfoverparam.__all__ if not hasattr(tfoverparam, name)] == []

@@ -1,0 +1,13 @@
+"""Train the linear maps of a Keras model as products of matrices, and fold them back.
+
+Importing the package registers its classes with Keras, so that `keras.saving.load_model` finds
+them without `custom_objects`.
+"""
+
+from tfoverparam import initializers
+from tfoverparam import matrix_functions
+from tfoverparam.layers import FactorizedDense
+
+__version__ = "0.1.0"
+
+__all__ = ["FactorizedDense", "initializers", "matrix_functions"]

@@ -1,0 +1,118 @@
+"""Starting points for factors: the paper's two modes, and the parts of a balanced start."""
+
+import random
+
+import keras
+from keras import initializers, ops
+
+from tfoverparam.matrix_functions import balanced_factors
+
+
+@keras.saving.register_keras_serializable(package="tfoverparam")
+class NearZero(initializers.RandomNormal):
+    """Gaussian entries of mean zero: the paper's "near zero" start (Section 8).
+
+    Args:
+        stddev: Standard deviation. Defaults to `0.01`, the paper's.
+        seed: Integer, `keras.random.SeedGenerator` or `None`, as for every Keras initializer.
+
+    Example:
+
+    >>> from tfoverparam.initializers import NearZero
+    >>> tuple(NearZero(seed=1)((3, 2)).shape)
+    (3, 2)
+    """
+
+    def __init__(self, stddev=0.01, seed=None):
+        super().__init__(mean=0.0, stddev=stddev, seed=seed)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["mean"]
+        return config
+
+
+@keras.saving.register_keras_serializable(package="tfoverparam")
+class NearIdentity(NearZero):
+    """`NearZero` plus ones on the diagonal, of non-square factors too.
+
+    The paper's "near identity" start, which saves deep products from vanishing gradients
+    (Section 8, Figure 5-left).
+
+    Args:
+        stddev: Standard deviation. Defaults to `0.01`, the paper's.
+        seed: Integer, `keras.random.SeedGenerator` or `None`, as for every Keras initializer.
+
+    Example:
+
+    >>> from tfoverparam.initializers import NearIdentity
+    >>> NearIdentity(stddev=0.0)((2, 3))[1, 1] == 1
+    <tf.Tensor: shape=(), dtype=bool, numpy=True>
+    """
+
+    def __call__(self, shape, dtype=None):
+        noise = super().__call__(shape, dtype=dtype)
+        return noise + ops.eye(shape[0], shape[1], dtype=noise.dtype)
+
+
+class BalancedFactor(initializers.Initializer):
+    """One factor of a balanced start: redraws the whole kernel and returns its part of it.
+
+    Each factor of a layer has an instance of its own; as each redraws the same kernel, they fit
+    together without having shared a tensor. So the values are right wherever Keras decides to
+    create a variable: eagerly, within `fit`, within a `tf.function`, once per replica.
+
+    Args:
+        kernel_initializer: The initializer of the product. It must return the same values each
+            time that it is called, as Keras's own do unless seeded with a `SeedGenerator`.
+        kernel_shape: `(input_dim, units)`.
+        depth: Number of factors.
+        hidden_units: One width per hidden layer.
+        index: Which factor this is, from 0.
+        seed: Integer seed of the rotations between the factors.
+    """
+
+    def __init__(self, kernel_initializer, kernel_shape, depth, hidden_units, index, seed):
+        self.kernel_initializer = kernel_initializer
+        self.kernel_shape = kernel_shape
+        self.depth = depth
+        self.hidden_units = hidden_units
+        self.index = index
+        self.seed = seed
+
+    def __call__(self, shape, dtype=None):
+        kernel = self.kernel_initializer(self.kernel_shape, dtype=dtype)
+        kernel = ops.convert_to_tensor(kernel, dtype=dtype)
+        return balanced_factors(kernel, self.depth, self.hidden_units, self.seed)[self.index]
+
+
+def derive_seed(seed, index):
+    """The `index`-th integer seed of a family grown from `seed`; number 0 is `seed` itself."""
+    return seed if index == 0 else random.Random(f"{seed}/{index}").randrange(1, 2**31)
+
+
+def with_seed(initializer, seed):
+    """A copy of `initializer` that draws from the integer `seed`, if it takes a seed."""
+    if "seed" not in _config(initializer):
+        return initializer
+    return type(initializer).from_config({**initializer.get_config(), "seed": seed})
+
+
+def own_seed(initializer):
+    """The seed that the user gave `initializer`: an integer, a `SeedGenerator` or `None`."""
+    return None if _config(initializer).get("seed") is None else initializer.seed
+
+
+def repeatable(initializer):
+    """`initializer`, or where a `SeedGenerator` feeds it, a copy that repeats its next draw."""
+    seed = own_seed(initializer)
+    if not isinstance(seed, keras.random.SeedGenerator):
+        return initializer
+    start, draws = ops.convert_to_numpy(seed.next())
+    # The first draw is then the generator's own. Later ones count downwards from it, away from
+    # the seeds of the rotations and factors of a layer that was given the same seed.
+    return with_seed(initializer, derive_seed(int(start), -int(draws)))
+
+
+def _config(initializer):
+    return initializer.get_config() if isinstance(initializer, initializers.Initializer) else {}

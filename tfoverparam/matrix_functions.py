@@ -1,0 +1,229 @@
+"""The mathematics of products of matrices, as pure functions of `keras.ops`.
+
+Orientation. Keras multiplies from the right, `outputs = inputs @ kernel`, so a kernel has the
+shape `(input_dim, units)` and is the transpose of the paper's end-to-end matrix W_e. A product
+is written in the order in which its factors are applied,
+
+    kernel = factors[0] @ factors[1] @ ... @ factors[N-1],
+
+and the paper's W_j is the transpose of `factors[j - 1]`. This is the only place that says so.
+
+References:
+    Arora, Cohen, Hazan, 2018. On the Optimization of Deep Networks: Implicit Acceleration by
+    Overparameterization. https://arxiv.org/abs/1802.06509
+"""
+
+import functools
+import math
+
+import keras
+from keras import ops
+
+
+@functools.lru_cache(maxsize=None)
+def _cheapest_splits(dims):
+    """Where to split each run of matrices so that a chain costs the fewest multiplications.
+
+    Matrix `i` has the shape `(dims[i], dims[i + 1])`. Returns a dict from `(first, last)` to the
+    index of the last matrix of the left part.
+    """
+    count = len(dims) - 1
+    cost = {(i, i): 0 for i in range(count)}
+    split = {}
+    for length in range(1, count):
+        for first in range(count - length):
+            last = first + length
+            cost[first, last], split[first, last] = min(
+                (
+                    cost[first, middle]
+                    + cost[middle + 1, last]
+                    + dims[first] * dims[middle + 1] * dims[last + 1],
+                    middle,
+                )
+                for middle in range(first, last)
+            )
+    return split
+
+
+def chain_product(matrices):
+    """Product of a chain of matrices, in the order that needs the fewest multiplications.
+
+    Args:
+        matrices: A sequence of at least one tensor or variable. The first may have any rank >= 2
+            (its leading axes count as rows), the others are matrices.
+
+    Returns:
+        A tensor of shape `matrices[0].shape[:-1] + (matrices[-1].shape[-1],)`. The input itself
+        when there is one matrix only. Where the number of rows is unknown (a batch of unknown
+        size in a traced function) the product is taken from left to right, which is the cheap
+        order for few rows.
+
+    Example:
+
+    >>> import keras
+    >>> from tfoverparam.matrix_functions import chain_product
+    >>> batch, kernel = keras.ops.ones((2, 3)), keras.ops.ones((3, 4))
+    >>> tuple(chain_product([batch, kernel, keras.ops.ones((4, 5))]).shape)
+    (2, 5)
+    """
+    rows = matrices[0].shape[:-1]
+    if any(size is None for size in rows):
+        return functools.reduce(ops.matmul, matrices)
+    dims = (math.prod(rows), *(int(matrix.shape[-2]) for matrix in matrices[1:]))
+    split = _cheapest_splits((*dims, int(matrices[-1].shape[-1])))
+
+    def product(first, last):
+        if first == last:
+            return matrices[first]
+        middle = split[first, last]
+        return ops.matmul(product(first, middle), product(middle + 1, last))
+
+    return product(0, len(matrices) - 1)
+
+
+def end_to_end_kernel(factors):
+    """The product of `factors`: the transpose of the paper's W_e (Equation 5).
+
+    Args:
+        factors: A sequence of N >= 1 matrices, `factors[j]` of shape `(d_j, d_(j+1))`.
+
+    Returns:
+        A matrix of shape `(d_0, d_N)`.
+
+    Example:
+
+    >>> import keras
+    >>> from tfoverparam.matrix_functions import end_to_end_kernel
+    >>> keras.ops.convert_to_numpy(end_to_end_kernel([2 * keras.ops.eye(2), keras.ops.eye(2)]))
+    array([[2., 0.],
+           [0., 2.]], dtype=float32)
+    """
+    return chain_product(factors)
+
+
+def squared_norm_of_product(factors):
+    """Squared Frobenius norm of the product of `factors`, and its gradient, at least cost.
+
+    For two factors A (d x h) and B (h x k) it is `sum((A'A) * (BB'))`, whose gradient
+    `(2 A BB', 2 A'A B)` reuses both Gram matrices: `2 h^2 (d + k)` multiplications in a training
+    step against `3 d h k` by way of the product. The cheaper way is taken; both are exact.
+
+    Args:
+        factors: A sequence of matrices that can be multiplied in this order.
+
+    Returns:
+        A scalar tensor.
+
+    Example:
+
+    >>> import keras
+    >>> from tfoverparam.matrix_functions import squared_norm_of_product
+    >>> float(squared_norm_of_product([2 * keras.ops.ones((9, 2)), keras.ops.ones((2, 1))]))
+    144.0
+    """
+    if len(factors) == 2:
+        (d, h), k = factors[0].shape, factors[1].shape[1]
+        if 2 * h * (d + k) < 3 * d * k:
+            # Reshaping reads the variables at no cost: a custom gradient takes tensors only.
+            return _squared_norm_by_grams(*(ops.reshape(f, f.shape) for f in factors))
+    return ops.sum(ops.square(end_to_end_kernel(factors)))
+
+
+@ops.custom_gradient
+def _squared_norm_by_grams(a, b):
+    gram_a = ops.matmul(ops.transpose(a), a)
+    gram_b = ops.matmul(b, ops.transpose(b))
+
+    def gradient(*args, upstream=None):
+        scale = 2 * (args[0] if upstream is None else upstream)
+        return scale * ops.matmul(a, gram_b), scale * ops.matmul(gram_a, b)
+
+    return ops.sum(gram_a * gram_b), gradient
+
+
+def balanced_factors(kernel, depth, hidden_units=None, seed=0):
+    """Factors of `kernel` that satisfy Equation 7, the balance that Theorem 1 asks for.
+
+    With the thin singular value decomposition `kernel = U S V'` they are
+
+        U S^(1/N) Q_1',   Q_1 S^(1/N) Q_2',   ...,   Q_(N-1) S^(1/N) V',
+
+    each Q_j a random matrix with orthonormal columns (uniformly distributed). Neighbours then
+    have the same Gram matrix on the side that they share. Balanced factors have the rank of
+    their product, so hidden width beyond it carries nothing: Equation 7 forbids it.
+
+    Args:
+        kernel: Matrix of shape `(d, k)`. Decomposed in at least float32.
+        depth: Number of factors N >= 1.
+        hidden_units: One width per hidden layer, `depth - 1` integers. Defaults to
+            `min(d, k)` each. Where one is smaller than `min(d, k)` the factors multiply to the
+            best approximation of `kernel` of that rank.
+        seed: Integer. The rotations are a function of it.
+
+    Returns:
+        A list of `depth` matrices of the kernel's dtype.
+
+    Example:
+
+    >>> import keras
+    >>> from tfoverparam.matrix_functions import balanced_factors
+    >>> first, second = balanced_factors(9 * keras.ops.ones((1, 1)), depth=2)
+    >>> abs(float(first[0, 0])), round(float(first[0, 0] * second[0, 0]), 5)
+    (3.0, 9.0)
+    """
+    if depth == 1:
+        return [kernel]
+    if hidden_units is None:
+        hidden_units = [min(kernel.shape)] * (depth - 1)
+    rank = min(*kernel.shape, *hidden_units)
+    dtype = keras.backend.standardize_dtype(kernel.dtype)
+    working_dtype = dtype if dtype == "float64" else "float32"
+
+    u, s, vt = ops.svd(ops.cast(kernel, working_dtype), full_matrices=False)
+    root = s[:rank] ** (1 / depth)
+    gaussians = keras.random.normal((sum(hidden_units), rank), seed=seed, dtype=working_dtype)
+    frames = [u[:, :rank]]
+    first_row = 0
+    for width in hidden_units:
+        q, r = ops.qr(gaussians[first_row : first_row + width])
+        # The sign of R's diagonal is a convention of the QR routine: without it, Q is uniform.
+        frames.append(ops.where(ops.diagonal(r) < 0, -q, q))
+        first_row += width
+    frames.append(ops.transpose(vt[:rank]))
+    return [
+        ops.cast(ops.matmul(left * root, ops.transpose(right)), dtype)
+        for left, right in zip(frames[:-1], frames[1:])
+    ]
+
+
+def imbalance(factors):
+    """How far `factors` are from the balance of Equation 7, relative to their own size.
+
+    The largest Frobenius norm of `W_(j+1)' W_(j+1) - W_j W_j'` (in Keras's orientation:
+    `factors[j] factors[j]' - factors[j-1]' factors[j-1]`) over all neighbours, divided by the
+    largest Frobenius norm of those Gram matrices.
+
+    Args:
+        factors: A sequence of matrices that can be multiplied in this order.
+
+    Returns:
+        A scalar tensor >= 0: 0 for balanced factors, for a single one, and where all are zero.
+
+    Example:
+
+    >>> import keras
+    >>> from tfoverparam.matrix_functions import imbalance
+    >>> float(imbalance([2 * keras.ops.eye(3), keras.ops.eye(3)]))
+    0.75
+    """
+    factors = [ops.convert_to_tensor(factor) for factor in factors]
+    if len(factors) == 1:
+        return ops.zeros((), dtype=factors[0].dtype)
+    norms, gaps = [], []
+    for left, right in zip(factors[:-1], factors[1:]):
+        left_gram = ops.matmul(ops.transpose(left), left)
+        right_gram = ops.matmul(right, ops.transpose(right))
+        norms += [ops.norm(left_gram), ops.norm(right_gram)]
+        gaps.append(ops.norm(right_gram - left_gram))
+    size = ops.max(ops.stack(norms))
+    return ops.max(ops.stack(gaps)) / ops.where(size > 0, size, ops.ones_like(size))
