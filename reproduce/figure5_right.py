@@ -245,7 +245,9 @@ def _device():
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-    return f"CPU, {os.cpu_count()} cores"
+    restricted = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if restricted else os.cpu_count()
+    return f"CPU, {cores} cores"
 
 
 def main(arguments=None):
