@@ -56,6 +56,14 @@ def digest(values):
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
+def check_positive(section, names):
+    """Raise a ConfigError unless the numbers (or lists of numbers) of these names are above 0."""
+    for name in names:
+        value = getattr(section, name)
+        if not all(number > 0 for number in (value if isinstance(value, list) else [value])):
+            raise ConfigError(f"`{name}` must be positive. Received: {value}")
+
+
 def _override(values, override):
     key, separator, text = override.partition("=")
     if not separator or not key:
@@ -77,7 +85,9 @@ def _build(cls, values, where, prefix):
     for key in values:
         if key not in fields:
             near = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.0)
-            raise ConfigError(f"{where}: unknown key `{prefix}{key}`. Did you mean `{prefix}{near[0]}`?")
+            raise ConfigError(
+                f"{where}: unknown key `{prefix}{key}`. Did you mean `{prefix}{near[0]}`?"
+            )
     hints = typing.get_type_hints(cls)
     arguments = {}
     for name in fields:

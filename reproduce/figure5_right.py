@@ -31,10 +31,22 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from tensorboard.plugins.hparams import api as hparams  # noqa: E402
 
-from reproduce import config, data, mnist_convnet, paper, records  # noqa: E402
+from reproduce import (  # noqa: E402
+    config,
+    curves,
+    data,
+    mnist_convnet,
+    paper,
+    plots,
+    records,
+    report,
+)
+from reproduce.claims import figure5_right as claims  # noqa: E402
+from reproduce.claims import format_table  # noqa: E402
 
 FIGURE = "figure5_right"
-PANEL = "fig5R_mnist"
+PANEL = claims.PANEL
+TITLE = "Figure 5 (right): TensorFlow's MNIST tutorial ConvNet, overparameterized"
 DEPTHS = {"original": 1, "overparameterized": 2}
 ARMS = (
     "original",
@@ -80,6 +92,14 @@ class Config:
     alternative: Alternative
     second_network: SecondNetwork
     smoke_steps: int
+
+    def __post_init__(self):
+        config.check_positive(self, ("steps", "batch_size", "validation_size", "decay_examples"))
+        config.check_positive(self, ("learning_rate", "decay_rate", "stddev", "smoke_steps"))
+        config.check_positive(self.alternative, ("steps", "learning_rates", "stddevs"))
+        config.check_positive(self.second_network, ("steps",))
+        if not 0 <= self.dropout < 1:
+            raise config.ConfigError(f"`dropout` must lie in [0, 1). Received: {self.dropout}")
 
 
 def plan(settings, arms, seeds, tutorial_seeds=False):
@@ -161,11 +181,11 @@ def run(series, training, dataset, settings, arguments):
     with tf.summary.create_file_writer(str(log_dir)).as_default(), bar:
         hparams.hparams(_hyperparameters(training), trial_id=identity[:16])
 
-        def on_progress(step, losses):
-            for name, value in zip(("loss", "cross_entropy", "l2_term"), np.mean(losses, axis=0)):
-                tf.summary.scalar(name, value, step=step)
+        def on_progress(steps_done, losses):
             bar.set_postfix(loss=f"{losses[-1, 0]:.4g}", refresh=False)
             bar.update(len(losses))
+            for name, value in zip(("loss", "cross_entropy", "l2_term"), np.mean(losses, axis=0)):
+                tf.summary.scalar(name, value, step=steps_done)
 
         trained = mnist_convnet.train(training, dataset, on_progress)
         for name in ("validation_error", "test_error"):
@@ -182,58 +202,26 @@ def run(series, training, dataset, settings, arguments):
         learning_rate=training.learning_rate,
         settings=dataclasses.asdict(training),
         curves={
-            panel: smoothed(values, settings.half_window)
+            panel: curves.smoothed(values, settings.half_window, paper.iterations(PANEL))
             for panel, values in series_by_panel.items()
         },
         results={
             "parameters": trained.parameters,
-            "validation_error": _rounded(trained.validation_error),
-            "test_error": _rounded(trained.test_error),
-            "minibatch_loss_log": [[step, _rounded(loss)] for step, loss in trained.log],
-            "cross_entropy_per_epoch": epoch_means(trained.cross_entropy, training),
-            "diverged_at": first_not_finite(trained.loss),
+            "validation_error": curves.rounded(trained.validation_error),
+            "test_error": curves.rounded(trained.test_error),
+            "minibatch_loss_log": [[step, curves.rounded(loss)] for step, loss in trained.log],
+            "cross_entropy_per_epoch": curves.epoch_means(
+                trained.cross_entropy, training.decay_examples / training.batch_size
+            ),
+            "diverged_at": curves.first_not_finite(trained.loss),
         },
         provenance={
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
             "seconds": round(time.time() - started, 1),
             "settings_digest": identity,
-            **records.provenance(device=_device()),
+            **records.provenance(device=device()),
         },
     )
-
-
-def smoothed(values, half_window):
-    """Medians of `values` around 150 or so log-spaced iterations and those of the paper's plot.
-
-    Returns:
-        A list of `[iteration, median over iteration - half_window ... iteration + half_window]`,
-        up to the last finite value.
-    """
-    end = first_not_finite(values)
-    end = len(values) if end is None else end
-    wanted = {0, *np.geomspace(1, len(values), 140).astype(int) - 1, *paper.iterations(PANEL)}
-    return [
-        [t, _rounded(np.median(values[max(0, t - half_window) : min(end, t + half_window + 1)]))]
-        for t in sorted(int(t) for t in wanted)
-        if t < end
-    ]
-
-
-def epoch_means(values, training):
-    """Means over each epoch; None where a value is not finite."""
-    epochs = np.arange(len(values)) * training.batch_size // training.decay_examples
-    means = (np.mean(values[epochs == epoch]) for epoch in range(epochs[-1] + 1))
-    return [_rounded(mean) if np.isfinite(mean) else None for mean in means]
-
-
-def first_not_finite(values):
-    """Index of the first NaN or infinity, or None."""
-    bad = ~np.isfinite(values)
-    return int(np.argmax(bad)) if bad.any() else None
-
-
-def _rounded(value):
-    return float(f"{value:.6g}")
 
 
 def _hyperparameters(training):
@@ -241,7 +229,8 @@ def _hyperparameters(training):
     return {name: getattr(training, name) for name in names}
 
 
-def _device():
+def device():
+    """The GPU that TensorFlow found, or how many cores this process may use."""
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
@@ -284,6 +273,60 @@ def main(arguments=None):
             if not arguments.quiet:
                 print(f"[{number}/{len(missing)}] {series}, seed {seed}", flush=True)
             folder.save(run(series, training, dataset, settings, arguments))
+        verdicts = conclude(folder, dataset, settings)
+    print(format_table(verdicts))
+    print(f"\nFigure: {folder.path / 'figure.png'}")
+    print(f"TensorBoard: tensorboard --logdir {cli.log_root(arguments, FIGURE, dataset)}")
+
+
+def conclude(folder, dataset, settings):
+    """Curves, verdicts, figure and summary from all records of the folder."""
+    finished = folder.records()
+    verdicts = claims.only_comparable(claims.verdicts(finished), dataset.source)
+    folder.write_curves(finished)
+    draw(finished, dataset, folder.path)
+    folder.write_summary(
+        report.summary(
+            figure=FIGURE,
+            title=TITLE,
+            command=f"python -m reproduce.{FIGURE}",
+            dataset=dataset,
+            config_digest=config.digest(config.as_dict(settings)),
+            records=finished,
+            verdicts=verdicts,
+            distances=claims.distances(finished),
+            tables={
+                "Runs (medians over the seeds)": claims.runs_table(finished),
+                "Alternative settings (loss after so many iterations)": claims.alternative_table(
+                    finished
+                ),
+            },
+        )
+    )
+    return verdicts
+
+
+def draw(finished, dataset, folder):
+    """The paper's figure, then what it is made of, then what the penalty acts on."""
+    title = TITLE if dataset.source == "real" else f"{TITLE}\n{dataset.description}"
+    figure, (left, middle, right) = plots.new_figure(3, title)
+    blue, red, *others = plots.COLOURS
+    for series, colour in zip(DEPTHS, (blue, red)):
+        plots.draw_runs(left, finished, PANEL, series, series, colour)
+        plots.draw_paper(left, PANEL, series, colour)
+        for panel, style in (("cross_entropy", "-"), ("l2_term", "--")):
+            label = f"{series}: {panel.replace('_', ' ').replace('l2', 'L2')}"
+            plots.draw_runs(middle, finished, panel, series, label, colour, style)
+        plots.draw_runs(right, finished, PANEL, series, series, colour)
+    for series, colour in zip(("l2_on_first_factor", "l2_on_every_factor"), others):
+        plots.draw_runs(right, finished, PANEL, series, series.replace("_", " "), colour)
+    for network, colour in zip(DEPTHS, (blue, red)):
+        series = f"no_l2 {network}"
+        plots.draw_runs(right, finished, PANEL, series, f"no L2, {network}", colour, ":")
+    plots.finish_axes(left, "Batch loss", "iteration", "loss (median of 25 iterations)")
+    plots.finish_axes(middle, "What it is made of", "iteration", "cross-entropy, L2 term")
+    plots.finish_axes(right, "What the L2 term acts on", "iteration", "loss")
+    plots.save(figure, folder)
 
 
 if __name__ == "__main__":

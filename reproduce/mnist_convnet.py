@@ -7,6 +7,7 @@ one, whose dense kernels are products of two matrices. What the L2 penalty acts 
 """
 
 import dataclasses
+import math
 
 import keras
 import numpy as np
@@ -18,10 +19,7 @@ from tfoverparam.initializers import derive_seed
 # The graph and op seeds of the tutorial's log; each op's stream is a function of the pair.
 TUTORIAL_GRAPH_SEED = 87654321
 TUTORIAL_SEED = 66478
-
-# What the L2 penalty may act on: the kernel (of a factorised layer: the product), the first
-# factor, or each factor. The biases of the dense layers are always penalised, as in the tutorial.
-L2_TARGETS = ("kernel", "first_factor", "every_factor")
+LOG_EVERY = 100  # steps, in the tutorial's log
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Training:
     factor_stddev: float  # the same for the factors of the dense layers
     dropout: float
     l2: float  # penalty l2 * sum(w**2) / 2
-    l2_on: str
+    l2_on: str  # "kernel" (of a factorised layer: the product), "first_factor", "every_factor"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +78,7 @@ def build_network(training):
             _dense(training, 10, fc2),
         ]
     if training.tutorial_seeds:
-        layers = [TutorialDropout(0.5) if "dropout" in each.name else each for each in layers]
+        layers[-2] = TutorialDropout(training.dropout)
     network = keras.Sequential([keras.Input((28, 28, 1)), *layers])
     if training.tutorial_seeds:
         _set_tutorial_start(network, training.stddev)
@@ -125,21 +123,65 @@ def _bias():
     return keras.initializers.Constant(0.1)
 
 
-def train(training, data, on_progress=lambda step, losses: None, segment=20):
+def train(training, data, on_progress=lambda steps_done, losses: None, segment=20):
     """Train one network from its start to its last step.
 
     Args:
         training: A `Training`.
         data: A `reproduce.data.Dataset`. The first `validation_size` training images are held
             out, the others pass by in file order, never shuffled.
-        on_progress: Called about once a second with the number of steps done and the losses of
-            the last of them, shape (steps, 3): total, cross-entropy, L2 term.
+        on_progress: Called about once a second with the number of steps done, and the losses of
+            those since the last call, shape (steps, 3): total, cross-entropy, L2 term.
         segment: Steps between two such calls. It changes no number.
 
     Returns:
         A `Trained`. A run that diverges has NaN or infinity from there on.
     """
+    # A tenth at most: the stand-in for MNIST has fewer images than the tutorial holds out.
+    held_out = min(training.validation_size, len(data.train_images) // 10)
     network = build_network(training)
+    run_steps, minibatch_loss = training_loop(
+        network, training, data.train_images[held_out:], data.train_labels[held_out:]
+    )
+    series, log = [], []
+    step = 0
+    while step < training.steps:
+        count = min(segment, training.steps - step)
+        if training.tutorial_seeds:
+            # A logged step ends its segment: its loss is read right after its update.
+            count = min(count, 1 if step % LOG_EVERY == 0 else LOG_EVERY - step % LOG_EVERY)
+        series.append(run_steps(tf.constant(step), tf.constant(count)).numpy())
+        if training.tutorial_seeds and step % LOG_EVERY == 0:
+            log.append((step, float(minibatch_loss(tf.constant(step)))))
+        step += count
+        on_progress(step, series[-1])
+    loss, cross_entropy, l2_term = np.concatenate(series).T
+    return Trained(
+        loss,
+        cross_entropy,
+        l2_term,
+        log,
+        validation_error=_error(
+            network, data.train_images[:held_out], data.train_labels[:held_out]
+        ),
+        test_error=_error(network, data.test_images, data.test_labels),
+        parameters=sum(math.prod(variable.shape) for variable in network.trainable_variables),
+    )
+
+
+def training_loop(network, training, images, labels):
+    """The tutorial's loop over minibatches, compiled.
+
+    Args:
+        network: A built Keras model from images to logits.
+        training: A `Training`.
+        images: uint8 array of shape (n, 28, 28, 1). `labels`: int32 array of shape (n,).
+
+    Returns:
+        Two functions. `run_steps(first, count)` takes `count` steps, numbered from `first`, and
+        returns their losses before each update, shape (count, 3): total, cross-entropy, L2 term.
+        `minibatch_loss(step)` evaluates the total loss on that step's batch, in training mode.
+    """
     optimizer = ClassicMomentum(
         # The tutorial counts examples, not epochs: steps * 64 // 55000.
         keras.optimizers.schedules.ExponentialDecay(
@@ -151,10 +193,7 @@ def train(training, data, on_progress=lambda step, losses: None, segment=20):
         momentum=training.momentum,
     )
     optimizer.build(network.trainable_variables)
-    # A tenth at most: the stand-in for MNIST has fewer images than the tutorial holds out.
-    held_out = min(training.validation_size, len(data.train_images) // 10)
-    images = tf.constant(normalized(data.train_images[held_out:]))
-    labels = tf.constant(data.train_labels[held_out:])
+    images, labels = tf.constant(normalized(images)), tf.constant(labels)
     last_offset = images.shape[0] - training.batch_size
 
     def losses(step):
@@ -182,28 +221,7 @@ def train(training, data, on_progress=lambda step, losses: None, segment=20):
     def minibatch_loss(step):
         return losses(step)[0]
 
-    series, log = [], []
-    step = 0
-    while step < training.steps:
-        # A logged step ends its segment, so that its loss is read right after its update.
-        count = min(segment, training.steps - step)
-        if training.tutorial_seeds:
-            count = min(count, 1 if step % 100 == 0 else 100 - step % 100)
-        series.append(run_steps(tf.constant(step), tf.constant(count)).numpy())
-        if training.tutorial_seeds and step % 100 == 0:
-            log.append((step, float(minibatch_loss(tf.constant(step)))))
-        step += count
-        on_progress(step, series[-1])
-    loss, cross_entropy, l2_term = np.concatenate(series).T
-    return Trained(
-        loss,
-        cross_entropy,
-        l2_term,
-        log,
-        validation_error=_error(network, data.train_images[:held_out], data.train_labels[:held_out]),
-        test_error=_error(network, data.test_images, data.test_labels),
-        parameters=sum(int(np.prod(v.shape)) for v in network.trainable_variables),
-    )
+    return run_steps, minibatch_loss
 
 
 def normalized(images):

@@ -100,7 +100,7 @@ class ResultsFolder:
             self._remove_leftovers()
             self._claim(identity)
         except OSError as error:
-            raise RecordsError(f"Cannot write to the results folder {self.path}: {error}") from error
+            raise RecordsError(f"Cannot write to the folder {self.path}: {error}") from error
         finished = len(list((self.path / "records").glob("*.json")))
         if finished and not resume:
             raise RecordsError(
@@ -119,9 +119,13 @@ class ResultsFolder:
         if not path.exists():
             write_atomically(path, yaml.safe_dump(identity, sort_keys=False))
             return
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if found != identity:
-            keys = [k for k in {**identity, **(found or {})} if (found or {}).get(k) != identity.get(k)]
+        try:
+            found = _flat(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except yaml.YAMLError as error:
+            raise RecordsError(f"{path} is not YAML: {error}") from error
+        wanted = _flat(identity)
+        if found != wanted:
+            keys = {key for key in {**wanted, **found} if found.get(key) != wanted.get(key)}
             raise RecordsError(
                 f"{self.path} holds results of another configuration or data set (different: "
                 f"{', '.join(sorted(keys))}; see {path}). Choose another folder with --out."
@@ -185,7 +189,14 @@ def read_record(path):
     try:
         return Record(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise RecordsError(f"{path} is not a record of this version: {error}. Delete it.") from error
+        raise RecordsError(f"{path} is no record of this version: {error}. Delete it.") from error
+
+
+def _flat(values, prefix=""):
+    """Nested dicts as one, with keys like `config.steps`."""
+    if not isinstance(values, dict):
+        return {prefix.rstrip("."): values}
+    return {k: v for key in values for k, v in _flat(values[key], f"{prefix}{key}.").items()}
 
 
 def write_atomically(path, content):

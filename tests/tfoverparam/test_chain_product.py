@@ -143,5 +143,6 @@ def test_empty_batches(shape):
 def test_end_to_end_kernel_is_the_product_from_left_to_right():
     random = np.random.default_rng(0)
     factors = [random.integers(-3, 4, shape) for shape in [(2, 3), (3, 5), (5, 1), (1, 4)]]
-    product = matrix_functions.end_to_end_kernel([ops.cast(factor, "float32") for factor in factors])
+    tensors = [ops.cast(factor, "float32") for factor in factors]
+    product = matrix_functions.end_to_end_kernel(tensors)
     np.testing.assert_array_equal(product, functools.reduce(np.matmul, factors))

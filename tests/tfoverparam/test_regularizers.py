@@ -60,7 +60,9 @@ def test_losses_are_those_of_dense_before_and_after_calls(name, depth):
 
 
 def test_losses_by_hand():
-    layer = FactorizedDense(1, kernel_regularizer="l2", factor_regularizer="l1", factor_initializer="ones")
+    layer = FactorizedDense(
+        1, kernel_regularizer="l2", factor_regularizer="l1", factor_initializer="ones"
+    )
     layer.build((None, 3))
     # The product is (1, 1, 1)', so L2's 0.01 gives 0.03; L1's 0.01 gives 0.03 and 0.01 for the
     # factors of three ones and of one, the first of them together with the product's.
@@ -93,7 +95,9 @@ def test_all_regularizers_add_up():
 
 
 def test_a_shared_layer_is_penalised_once():
-    layer = FactorizedDense(6, kernel_regularizer="l2", bias_regularizer="l1", bias_initializer="ones")
+    layer = FactorizedDense(
+        6, kernel_regularizer="l2", bias_regularizer="l1", bias_initializer="ones"
+    )
     inputs = keras.Input((6,))
     model = keras.Model(inputs, layer(layer(inputs)))
     model(np.ones((2, 6), "float32"))
@@ -140,7 +144,9 @@ def test_mixed_precision_computes_the_penalty_in_float32(policy, name):
 
 
 def test_a_frozen_layer_has_no_losses():
-    layer = FactorizedDense(4, kernel_regularizer="l2", factor_regularizer="l1", bias_regularizer="l1")
+    layer = FactorizedDense(
+        4, kernel_regularizer="l2", factor_regularizer="l1", bias_regularizer="l1"
+    )
     layer.build((None, 6))
     assert len(layer.losses) == 3
     layer.trainable = False
@@ -249,7 +255,8 @@ def test_derivatives_of_the_squared_norm(derivative, mode, dtype):
 # regularizer fails under the policies "float64" and "bfloat16", for `Dense` too.
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 def test_the_gram_route_trains_in_mixed_precision(policy):
-    layer = FactorizedDense(8, hidden_units=2, kernel_regularizer=regularizers.L2(0.1), dtype=policy)
+    penalty = regularizers.L2(0.1)
+    layer = FactorizedDense(8, hidden_units=2, kernel_regularizer=penalty, dtype=policy)
     model = keras.Sequential([keras.Input((9,)), layer])
     model.compile(keras.optimizers.SGD(0.1), lambda y, p: 0.0 * p, jit_compile=False)
     losses = model.fit(np.ones((4, 9)), np.ones((4, 8)), epochs=3, batch_size=4, verbose=0)

@@ -1,0 +1,70 @@
+"""Records -> figures. Nothing here trains."""
+
+import io
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt  # noqa: E402
+
+from reproduce import curves, paper  # noqa: E402
+from reproduce.records import write_atomically  # noqa: E402
+
+# Okabe and Ito's palette: distinguishable to the colour-blind.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def new_figure(columns, title):
+    """A row of panels under one title: the figure and its axes, an array."""
+    figure, axes = plt.subplots(1, columns, figsize=(6.0 * columns, 4.8), squeeze=False)
+    figure.suptitle(title)
+    return figure, axes[0]
+
+
+def draw_runs(axes, records, panel, series, label, colour, style="-"):
+    """Median over seeds, with the band from the lowest to the highest; nothing if not run."""
+    group = [record for record in records if record.series == series]
+    if not group:
+        return
+    t, low, median, high = curves.median_curve([record.curves[panel] for record in group])
+    count = f" ({len(group)} seeds)" if len(group) > 1 else " (1 seed)"
+    axes.plot(t, median, style, color=colour, linewidth=1.6, label=label + count)
+    if len(group) > 1:
+        axes.fill_between(t, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def draw_paper(axes, panel, series, colour):
+    """The paper's curve: its digitised points, joined, with the height of a pixel column."""
+    reference = paper.curve(panel, series)
+    axes.errorbar(
+        reference.iteration,
+        reference["median"],
+        yerr=(reference["median"] - reference.low, reference.high - reference["median"]),
+        color=colour,
+        linestyle=":",
+        marker="o",
+        markersize=4,
+        markerfacecolor="white",
+        linewidth=1,
+        elinewidth=1,
+        zorder=3,
+        label=f"{series}, the paper's figure",
+    )
+
+
+def finish_axes(axes, title, xlabel, ylabel):
+    """Labels, a logarithmic value axis, a legend."""
+    axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale="log")
+    axes.grid(True, which="major", alpha=0.3)
+    axes.legend(fontsize="small")
+
+
+def save(figure, folder):
+    """Write `figure.png` and `figure.pdf` into a `pathlib.Path`, whole, without a date."""
+    figure.tight_layout()
+    for kind, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
+        content = io.BytesIO()
+        figure.savefig(content, format=kind, dpi=150, metadata=metadata)
+        write_atomically(folder / f"figure.{kind}", content.getvalue())
+    plt.close(figure)

@@ -1,0 +1,135 @@
+"""results/README.md, written from the `summary.json` of each figure.
+
+    python -m reproduce.report [RESULTS]
+"""
+
+import argparse
+import collections
+import dataclasses
+import json
+import pathlib
+
+from reproduce.records import write_atomically
+
+RESULTS = pathlib.Path(__file__).parent.parent / "results"
+
+
+def summary(figure, title, command, dataset, config_digest, records, verdicts, distances, tables):
+    """What is worth knowing of a results folder, as plain values for `summary.json`.
+
+    Args:
+        figure: Name of the figure. `title`: what it shows. `command`: what made the folder.
+        dataset: The `reproduce.data.Dataset` it was made from.
+        config_digest: Digest of the configuration that all runs share.
+        records: All `reproduce.records.Record`s of the folder.
+        verdicts: A list of `reproduce.claims.Verdict`.
+        distances: RMS of log10(ours/paper): a dict from series to a dict from seed to number.
+        tables: From a title to a list of rows, each a dict from column to value.
+    """
+    provenances = [record.provenance for record in records]
+    return {
+        "figure": figure,
+        "title": title,
+        "command": command,
+        "data": {
+            "description": dataset.description,
+            "source": dataset.source,
+            "fingerprint": dataset.fingerprint,
+        },
+        "config_digest": config_digest,
+        "runs": len(records),
+        "seconds": round(sum(provenance["seconds"] for provenance in provenances)),
+        "devices": sorted({provenance["device"] for provenance in provenances}),
+        "commits": sorted({str(provenance["commit"]) for provenance in provenances}),
+        "uncommitted_changes": any(p["uncommitted_changes"] for p in provenances),
+        "versions": _collected(provenance["versions"] for provenance in provenances),
+        "rms_log10": {
+            series: {str(seed): round_or_none(rms) for seed, rms in sorted(by_seed.items())}
+            for series, by_seed in distances.items()
+        },
+        "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts],
+        "tables": tables,
+    }
+
+
+def round_or_none(number):
+    """Four decimals; None stays."""
+    return None if number is None else round(number, 4)
+
+
+def _collected(versions):
+    found = collections.defaultdict(set)
+    for version in versions:
+        for package, number in version.items():
+            found[package].add(number)
+    return {package: ", ".join(sorted(numbers)) for package, numbers in found.items()}
+
+
+def write(results=RESULTS):
+    """Write `README.md` into the folder `results` from the summaries in its folders."""
+    results = pathlib.Path(results)
+    summaries = [json.loads(p.read_text()) for p in sorted(results.glob("*/summary.json"))]
+    parts = [
+        "# Results",
+        "Written by `python -m reproduce.report` from the records in these folders: every number "
+        "below was measured by the command beside it. *Does not hold* means that we measured "
+        "otherwise; *not run* that we have not measured.",
+        *(_section(each) for each in summaries),
+    ]
+    write_atomically(results / "README.md", "\n\n".join(parts) + "\n")
+
+
+def _section(figure):
+    folder = figure["figure"]
+    versions = ", ".join(f"{name} {number}" for name, number in figure["versions"].items())
+    return "\n\n".join(
+        [
+            f"## {figure['title']}",
+            f"![{figure['title']}]({folder}/figure.png)",
+            _markdown_table(
+                [
+                    {
+                        "what is said": f"{v['statement']} ({v['source']})",
+                        "expected": v["expected"],
+                        "what we measure": v["measured"],
+                        "verdict": f"**{v['verdict']}**",
+                    }
+                    for v in figure["verdicts"]
+                ]
+            ),
+            *(
+                f"### {title}\n\n{_markdown_table(rows)}"
+                for title, rows in figure["tables"].items()
+                if rows
+            ),
+            f"Command: `{figure['command']}`. {figure['runs']} runs, "
+            f"{figure['seconds'] / 60:.0f} minutes of training in all, on "
+            f"{'; '.join(figure['devices'])}. Data: {figure['data']['description']}, sha256 "
+            f"{figure['data']['fingerprint'][:16]}. {versions}. Commit "
+            f"{', '.join(commit[:10] for commit in figure['commits'])}"
+            f"{' with uncommitted changes' if figure['uncommitted_changes'] else ''}.",
+        ]
+    )
+
+
+def _markdown_table(rows):
+    columns = list(rows[0])
+    lines = [columns, ["---"] * len(columns), *([row[c] for c in columns] for row in rows)]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(value):
+    if value is None:
+        return "diverged"
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
+
+
+def main(arguments=None):
+    """Write the report."""
+    parser = argparse.ArgumentParser(prog="python -m reproduce.report", description=__doc__)
+    parser.add_argument("results", nargs="?", default=RESULTS, help="folder of results folders")
+    write(parser.parse_args(arguments).results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,18 @@
+"""Shared by all tests."""
+
+import os
+import pathlib
+
+import pytest
+
+# Before anything imports TensorFlow: its start-up messages would drown the tests' output.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(scope="session")
+def mnist_dir():
+    """The folder with MNIST's four original files that $MNIST_DATA_DIR names."""
+    folder = os.environ.get("MNIST_DATA_DIR")
+    if not folder or not pathlib.Path(folder, "train-images-idx3-ubyte.gz").exists():
+        pytest.skip("needs the real MNIST: set MNIST_DATA_DIR to the folder of its four files")
+    return pathlib.Path(folder)

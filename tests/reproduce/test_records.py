@@ -1,0 +1,130 @@
+"""Results on disk."""
+
+import dataclasses
+import os
+import time
+
+import pandas as pd
+import pytest
+
+from reproduce import records
+
+IDENTITY = {"figure": "f", "config": {"steps": 3}, "data": {"source": "real"}}
+
+
+def record(series="a b", seed=1, **changes):
+    values = dict(
+        series=series,
+        seed=seed,
+        learning_rate=0.1,
+        settings={"steps": 3},
+        curves={"panel": [[0, 1.5], [2, 0.25]]},
+        results={"error": 1.0},
+        provenance={"seconds": 2.0},
+    )
+    return records.Record(**{**values, **changes})
+
+
+def folder(path, identity=IDENTITY, resume=True):
+    return records.ResultsFolder(path, identity, resume)
+
+
+def test_what_is_saved_is_read_back(tmp_path):
+    folder(tmp_path / "new" / "out").save(record())
+    again = folder(tmp_path / "new" / "out")
+    assert again.records() == [record()]
+    assert again.has("a b", 1, {"steps": 3})
+    assert not again.has("a b", 2, {"steps": 3})
+
+
+def test_finished_runs_are_not_overwritten_without_resume(tmp_path):
+    folder(tmp_path, resume=False).save(record())
+    with pytest.raises(records.RecordsError, match="holds 1 finished runs. Add --resume"):
+        folder(tmp_path, resume=False)
+
+
+def test_a_start_that_finished_nothing_may_be_repeated(tmp_path):
+    folder(tmp_path, resume=False)
+    assert folder(tmp_path, resume=False).records() == []
+
+
+@pytest.mark.parametrize(
+    "other, key",
+    [
+        ({**IDENTITY, "config": {"steps": 4}}, "config.steps"),
+        ({**IDENTITY, "data": {"source": "stand-in"}}, "data.source"),
+    ],
+)
+def test_another_configuration_or_data_set_is_refused(tmp_path, other, key):
+    folder(tmp_path).save(record())
+    with pytest.raises(records.RecordsError, match=f"different: {key}"):
+        folder(tmp_path, other)
+    assert folder(tmp_path).records() == [record()]
+
+
+def test_a_run_with_other_settings_is_refused(tmp_path):
+    folder(tmp_path).save(record())
+    with pytest.raises(records.RecordsError, match="other settings"):
+        folder(tmp_path).has("a b", 1, {"steps": 5})
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"series": "a"}'])
+def test_a_file_that_is_no_record_is_named(tmp_path, text):
+    path = folder(tmp_path).path / "records" / "a-seed-1.json"
+    path.write_text(text)
+    with pytest.raises(records.RecordsError, match="a-seed-1.json"):
+        folder(tmp_path).records()
+
+
+def test_a_path_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(records.RecordsError, match="Cannot write"):
+        folder(tmp_path / "file")
+
+
+def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "summary.json"
+    records.write_atomically(path, "old")
+
+    def no_space(descriptor):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(OSError, match="No space"):
+        records.write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_leftovers_of_killed_writers_are_removed_and_those_of_live_ones_kept(tmp_path):
+    old, new = (tmp_path / f"curves.csv{name}.partial" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_text("half")
+    os.utime(old, (time.time() - 100,) * 2)
+    folder(tmp_path)
+    assert not old.exists() and new.exists()
+
+
+def test_curves_csv(tmp_path):
+    out = folder(tmp_path)
+    out.write_curves([record(), record(seed=2)])
+    table = pd.read_csv(tmp_path / "curves.csv")
+    assert tuple(table.columns) == records.CURVE_COLUMNS
+    assert table.values.tolist()[1] == ["panel", "a b", 1, 0.1, 2, 0.25]
+    assert len(table) == 4
+
+
+def test_numbers_leave_out_what_may_differ_between_two_runs_of_a_command():
+    other = dataclasses.replace(record(), provenance={"seconds": 9.0, "host": "x"})
+    assert other.numbers() == record().numbers()
+    assert record(seed=2).numbers() != record().numbers()
+
+
+def test_names_of_runs_are_safe_as_file_names():
+    assert records.run_name("a/b lr=0.1 std=1e-3", 0) == "a_b_lr=0.1_std=1e-3-seed-0"
+
+
+def test_provenance_names_versions_and_commit():
+    found = records.provenance("CPU")
+    assert found["device"] == "CPU"
+    assert set(found["versions"]) >= {"python", "tensorflow", "keras", "numpy"}
