@@ -236,7 +236,7 @@ def device():
         return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     restricted = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if restricted else os.cpu_count()
-    return f"CPU, {cores} cores"
+    return f"CPU, {cores} core{'s' if cores > 1 else ''}"
 
 
 def main(arguments=None):
@@ -250,9 +250,13 @@ def main(arguments=None):
     )
     arguments = parser.parse_args(arguments)
     with cli.reported_errors():
+        if arguments.tutorial_seeds and not set(arguments.arms) <= set(DEPTHS):
+            raise cli.UsageError(f"--tutorial-seeds is for the arms {', '.join(DEPTHS)} only.")
         settings = cli.load_config(arguments, Config)
         dataset = data.load_mnist(arguments.data_dir, arguments.data)
         print(dataset.description, flush=True)
+        if settings.batch_size >= 0.9 * len(dataset.train_images):
+            raise config.ConfigError("`batch_size` must be smaller than the training set.")
         seeds = [mnist_convnet.TUTORIAL_SEED] if arguments.tutorial_seeds else arguments.seeds
         runs = plan(settings, arguments.arms, seeds, arguments.tutorial_seeds)
         folder = records.ResultsFolder(

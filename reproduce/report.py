@@ -1,17 +1,16 @@
-"""results/README.md, written from the `summary.json` of each figure.
-
-    python -m reproduce.report [RESULTS]
-"""
+"""Write results/README.md, and the results in README.md, from the summary of each figure."""
 
 import argparse
 import collections
 import dataclasses
 import json
 import pathlib
+import statistics
 
 from reproduce.records import write_atomically
 
-RESULTS = pathlib.Path(__file__).parent.parent / "results"
+ROOT = pathlib.Path(__file__).parent.parent
+START, END = "<!-- results: written by python -m reproduce.report -->", "<!-- /results -->"
 
 
 def summary(figure, title, command, dataset, config_digest, records, verdicts, distances, tables):
@@ -65,10 +64,15 @@ def _collected(versions):
     return {package: ", ".join(sorted(numbers)) for package, numbers in found.items()}
 
 
-def write(results=RESULTS):
-    """Write `README.md` into the folder `results` from the summaries in its folders."""
-    results = pathlib.Path(results)
-    summaries = [json.loads(p.read_text()) for p in sorted(results.glob("*/summary.json"))]
+def write(root=ROOT):
+    """Write `results/README.md`, and the results in `README.md`, from `results/*/summary.json`.
+
+    Args:
+        root: The folder that holds `README.md` and `results/`.
+    """
+    root = pathlib.Path(root)
+    paths = sorted((root / "results").glob("*/summary.json"))
+    summaries = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     parts = [
         "# Results",
         "Written by `python -m reproduce.report` from the records in these folders: every number "
@@ -76,7 +80,31 @@ def write(results=RESULTS):
         "otherwise; *not run* that we have not measured.",
         *(_section(each) for each in summaries),
     ]
-    write_atomically(results / "README.md", "\n\n".join(parts) + "\n")
+    write_atomically(root / "results" / "README.md", "\n\n".join(parts) + "\n")
+    before, _, rest = (root / "README.md").read_text(encoding="utf-8").partition(START)
+    _, _, after = rest.partition(END)
+    table = _markdown_table([_overview(each) for each in summaries])
+    write_atomically(root / "README.md", f"{before}{START}\n{table}\n{END}{after}")
+
+
+def _overview(figure):
+    verdicts = [verdict["verdict"] for verdict in figure["verdicts"]]
+    distances = (
+        f"{series} {_median(by_seed.values())}" for series, by_seed in figure["rms_log10"].items()
+    )
+    return {
+        "figure": figure["title"],
+        "command": f"`{figure['command']}`",
+        "distance to the paper's curve (RMS of log10, median over seeds)": ", ".join(distances),
+        "statements that hold, do not hold, not run": ", ".join(
+            str(verdicts.count(kind)) for kind in ("holds", "does not hold", "not run")
+        ),
+    }
+
+
+def _median(distances):
+    found = [distance for distance in distances if distance is not None]
+    return f"{statistics.median(found):.3f} ({len(found)} seeds)" if found else "none"
 
 
 def _section(figure):
@@ -126,9 +154,10 @@ def _cell(value):
 
 def main(arguments=None):
     """Write the report."""
-    parser = argparse.ArgumentParser(prog="python -m reproduce.report", description=__doc__)
-    parser.add_argument("results", nargs="?", default=RESULTS, help="folder of results folders")
-    write(parser.parse_args(arguments).results)
+    argparse.ArgumentParser(prog="python -m reproduce.report", description=__doc__).parse_args(
+        arguments
+    )
+    write()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,224 @@
+"""The command: what it runs, what it leaves behind, and that it can be interrupted anywhere."""
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+
+from reproduce import cli, config, figure5_right, records, report
+
+ROOT = pathlib.Path(__file__).parents[2]
+STAND_IN = ["--data", "stand-in", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def settings():
+    return config.load(cli.CONFIGS / "figure5_right.yaml", figure5_right.Config)
+
+
+def command(folder, *arguments):
+    """The command as a user would start it, but in an empty folder."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "reproduce.figure5_right", *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(folder, *arguments):
+    process = command(folder, *arguments)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def numbers(path):
+    return {record.name: record.numbers() for record in records.read_records(path)}
+
+
+def test_plan_names_every_run_once(settings):
+    runs = figure5_right.plan(settings, figure5_right.ARMS, seeds=[0, 1])
+    # 2 + 2 + 2 arms, 2 x 9 rates and stds, 4 stds, 2 second networks; two seeds each.
+    assert len(runs) == 2 * (2 + 2 + 2 + 18 + 4 + 2)
+    assert len({records.run_name(*key) for key in runs}) == len(runs)
+    assert all(training.seed == seed for (_, seed), training in runs.items())
+
+
+def test_plan_changes_only_what_an_arm_is_about(settings):
+    runs = figure5_right.plan(settings, figure5_right.ARMS, seeds=[0])
+    base = vars(runs["original", 0])
+
+    def changed(series):
+        training = vars(runs[series, 0])
+        return {key: value for key, value in training.items() if value != base[key]}
+
+    assert changed("overparameterized") == {"depth": 2}
+    assert changed("l2_on_first_factor") == {"depth": 2, "l2_on": "first_factor"}
+    assert changed("l2_on_every_factor") == {"depth": 2, "l2_on": "every_factor"}
+    assert changed("no_l2 original") == {"l2": 0.0}
+    assert changed("no_l2 overparameterized") == {"depth": 2, "l2": 0.0}
+    assert changed("original lr=0.02 std=0.05") == {
+        "steps": 3000,
+        "learning_rate": 0.02,
+        "stddev": 0.05,
+        "factor_stddev": 0.05,
+    }
+    assert changed("overparameterized factor-std=0.5") == {
+        "depth": 2,
+        "steps": 3000,
+        "factor_stddev": 0.5,
+    }
+
+
+def test_plan_with_the_tutorials_seeds(settings):
+    runs = figure5_right.plan(settings, ["original"], [66478], tutorial_seeds=True)
+    assert list(runs) == [("original tutorial-seeds", 66478)]
+    assert runs["original tutorial-seeds", 66478].tutorial_seeds
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder in which two short runs on the stand-in have ended, and what was printed."""
+    folder = tmp_path_factory.mktemp("finished")
+    arguments = ["--steps", 6, "--seeds", 0, 1, "--arms", "original", *STAND_IN]
+    return folder, arguments, run(folder, *arguments)
+
+
+def test_a_run_leaves_records_curves_summary_figure_and_logs(finished):
+    folder, _, (status, out, err) = finished
+    assert status == 0, err
+    results = folder / "runs/stand-in/figure5_right/results"
+    assert sorted(path.name for path in results.iterdir()) == [
+        "config.yaml",
+        "curves.csv",
+        "figure.pdf",
+        "figure.png",
+        "records",
+        "summary.json",
+    ]
+    assert "STAND-IN" in out.splitlines()[0]
+    assert "NOT COMPARABLE" in out
+    logs = "runs/stand-in/figure5_right"
+    assert out.splitlines()[-1] == f"TensorBoard: tensorboard --logdir {logs}"
+    for seed in (0, 1):
+        kept = (folder / logs / f"original/seed-{seed}").iterdir()
+        assert {path.name.split(".")[0] for path in kept} == {"events", "series"}
+    table = pd.read_csv(results / "curves.csv")
+    assert not table.duplicated(["panel", "series", "seed", "iteration"]).any()
+    assert set(table.seed) == {0, 1}
+
+
+def test_a_second_start_keeps_what_is_finished(finished):
+    folder, arguments, _ = finished
+    results = folder / "runs/stand-in/figure5_right/results"
+    before = {path: path.read_bytes() for path in (results / "records").iterdir()}
+    status, _, err = run(folder, *arguments)
+    assert status == 2
+    assert "holds 2 finished runs. Add --resume" in err
+    status, out, err = run(folder, *arguments, "--resume")
+    assert status == 0, err
+    assert {path: path.read_bytes() for path in (results / "records").iterdir()} == before
+
+
+def test_killed_anywhere_and_resumed_the_records_are_those_of_an_uninterrupted_run(
+    finished, tmp_path
+):
+    folder, arguments, _ = finished
+    expected = numbers(folder / "runs/stand-in/figure5_right/results")
+    out = tmp_path / "runs/stand-in/figure5_right/results"
+    generator = random.Random()  # a new moment each time the test runs
+    for wait_for in (0, 1):  # killed before the first record is there, and after it
+        process = command(tmp_path, *arguments, "--resume")
+        while len(list((out / "records").glob("*.json"))) < wait_for:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        moment = generator.uniform(0, 12 if wait_for == 0 else 2)
+        time.sleep(moment)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    status, _, err = run(tmp_path, *arguments, "--resume")
+    assert status == 0, err
+    assert numbers(out) == expected, f"killed {moment} s after the first record"
+
+
+def test_ctrl_c_ends_with_a_line_that_says_how_to_go_on(tmp_path):
+    process = command(tmp_path, "--steps", 100000, *STAND_IN)
+    logs = tmp_path / "runs/stand-in/figure5_right/original/seed-0"
+    while not list(logs.glob("events*")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert err.strip().splitlines()[-1].startswith("Interrupted.") and "--resume" in err
+    assert "Traceback" not in err
+
+
+def test_results_from_real_data_are_not_mixed_with_a_stand_ins(tmp_path):
+    out = tmp_path / "results"
+    records.ResultsFolder(out, {"figure": "figure5_right", "data": {"source": "real"}}, False)
+    before = (out / "config.yaml").read_bytes()
+    status, _, err = run(tmp_path, "--smoke", "--out", out, "--resume", *STAND_IN)
+    assert status == 2
+    assert "another configuration or data set" in err and "data.source" in err
+    assert (out / "config.yaml").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--set", "learning_rat=1"], "Did you mean `learning_rate`?"),
+        (["--steps", "0"], "`steps` must be positive"),
+        (["--seeds", "-1"], "a seed is an integer >= 0"),
+        (["--arms", "nothing"], "invalid choice: 'nothing'"),
+        (["--arms", "no_l2", "--tutorial-seeds"], "--tutorial-seeds"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--set", "batch_size=100000"], "`batch_size`"),
+    ],
+)
+def test_a_request_that_cannot_be_met_ends_with_one_clear_message(
+    arguments, message, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as error:
+        figure5_right.main([*arguments, *STAND_IN])
+    assert error.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_help_names_every_arm(capsys):
+    with pytest.raises(SystemExit):
+        figure5_right.main(["--help"])
+    text = capsys.readouterr().out
+    assert all(arm in text for arm in figure5_right.ARMS)
+
+
+COMMITTED = sorted((ROOT / "results").glob("*/summary.json"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
+def test_committed_curves_are_those_of_the_committed_records(path, tmp_path):
+    table = pd.read_csv(path.parent / "curves.csv")
+    assert not table.duplicated(["panel", "series", "seed", "iteration"]).any()
+    copy = records.ResultsFolder(tmp_path, {}, resume=True)
+    copy.write_curves(records.read_records(path.parent))
+    assert (tmp_path / "curves.csv").read_text() == (path.parent / "curves.csv").read_text()
+
+
+def test_the_committed_report_is_what_the_summaries_say(tmp_path):
+    written = ("README.md", "results/README.md")
+    for path in (*written, *(path.relative_to(ROOT) for path in COMMITTED)):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text((ROOT / path).read_text())
+    report.write(tmp_path)
+    for path in written:
+        assert (tmp_path / path).read_text() == (ROOT / path).read_text(), path
