@@ -104,7 +104,8 @@ def _overview(figure):
 
 def _median(distances):
     found = [distance for distance in distances if distance is not None]
-    return f"{statistics.median(found):.3f} ({len(found)} seeds)" if found else "none"
+    seeds = "1 seed" if len(found) == 1 else f"{len(found)} seeds"
+    return f"{statistics.median(found):.3f} ({seeds})" if found else "none"
 
 
 def _section(figure):
