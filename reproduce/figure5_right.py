@@ -219,7 +219,7 @@ def run(series, training, dataset, settings, arguments):
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
             "seconds": round(time.time() - started, 1),
             "settings_digest": identity,
-            **records.provenance(device=device()),
+            **records.provenance(device(), dataset),
         },
     )
 

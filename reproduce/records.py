@@ -215,8 +215,8 @@ def write_atomically(path, content):
         raise
 
 
-def provenance(device):
-    """What a record says of the program and the machine that made it: plain values."""
+def provenance(device, dataset):
+    """What a record says of the program, the data and the machine that made it: plain values."""
     packages = ("tensorflow", "keras", "numpy", "tensorflow-datasets")
     return {
         "commit": _git("rev-parse", "HEAD"),
@@ -227,6 +227,7 @@ def provenance(device):
             "python": platform.python_version(),
             **{package: metadata.version(package) for package in packages},
         },
+        "data": {"source": dataset.source, "fingerprint": dataset.fingerprint},
         "device": device,
         "host": socket.gethostname(),
     }

@@ -227,3 +227,164 @@ def imbalance(factors):
         gaps.append(ops.norm(right_gram - left_gram))
     size = ops.max(ops.stack(norms))
     return ops.max(ops.stack(gaps)) / ops.where(size > 0, size, ops.ones_like(size))
+
+
+def end_to_end_direction(kernel, gradient, depth):
+    """The direction in which training a product of matrices moves the product (Equation 10).
+
+    Where gradient descent on a single matrix moves it against its gradient G, descent on N
+    balanced factors of it moves it, to first order in the learning rate, against
+
+        sum_(j=1)^N [W W']^((j-1)/N) G [W' W]^((N-j)/N).
+
+    No matrix power is formed. With the eigenvectors V of the smaller of the two Gram matrices,
+    say `kernel' kernel`, and its eigenvalues s^2 (a = s^(2/N)), the sum is
+
+        G V diag(a^(N-1)) V'  +  kernel V [R o (V' kernel' G V)] V',
+        R_rs = a_r^(1-N) (a_r^(N-1) - a_s^(N-1)) / (a_r - a_s),
+
+    which costs one eigendecomposition and four products with matrices of the kernel's size, for
+    any real N >= 1. For N -> infinity the direction divided by N converges, to that with
+    `N^(-1) R_rs -> (s_r^2 - s_s^2) / (s_r^2 (log s_r^2 - log s_s^2))` and no first term.
+
+    Args:
+        kernel: Matrix of shape `(d, k)`, float32 or float64. Eigenvalues of its smaller Gram
+            matrix below `eps * max(d, k)` times the largest are taken for zeros: to a
+            fractional power, what rounding leaves of a zero would be far from zero.
+        gradient: Gradient of the loss with respect to the kernel, of the same shape. NaN and
+            infinity pass into the result; no decomposition sees them.
+        depth: Real number N >= 1. With N = 1 the gradient is returned as it is.
+
+    Returns:
+        A matrix of shape `(d, k)`; zero where `kernel` is, unless N = 1.
+
+    Example:
+
+    >>> import keras
+    >>> from tfoverparam.matrix_functions import end_to_end_direction
+    >>> kernel, gradient = 4 * keras.ops.ones((1, 1)), keras.ops.ones((1, 1))
+    >>> float(end_to_end_direction(kernel, gradient, depth=2)[0, 0])  # 2 * |kernel|
+    8.0
+    """
+    if depth == 1:
+        return gradient
+    if kernel.shape[0] < kernel.shape[1]:
+        return ops.transpose(
+            end_to_end_direction(ops.transpose(kernel), ops.transpose(gradient), depth)
+        )
+    kernel_t = ops.transpose(kernel)
+    eigenvalues, v = ops.eigh(ops.matmul(kernel_t, kernel))
+    v_t = ops.transpose(v)
+    log_a = _log_or_minus_infinity(eigenvalues, kernel.shape[0]) / depth
+    scale = ops.exp((depth - 1) * log_a)
+    inner = ops.matmul(v_t, ops.matmul(ops.matmul(kernel_t, gradient), v))
+    larger, quotient = _divided_differences(log_a, depth - 1)
+    is_zero = ops.isinf(log_a)
+    log_row = ops.where(is_zero, ops.zeros_like(log_a), log_a)[:, None]
+    ratio = ops.exp((depth - 2) * larger - (depth - 1) * log_row) * quotient
+    inner = ops.where(is_zero[:, None], ops.zeros_like(inner), ratio * inner)
+    return ops.matmul(gradient, ops.matmul(v * scale, v_t)) + ops.matmul(
+        kernel, ops.matmul(v, ops.matmul(inner, v_t))
+    )
+
+
+def preconditioner_eigenvalues(singular_values, depth):
+    """Eigenvalues of the preconditioner that depth puts before the gradient (Claim 1).
+
+    The one that belongs to the r-th left and the s-th right singular vector of the end-to-end
+    matrix is
+
+        sum_(j=1)^N sigma_r^(2 (N-j)/N) sigma_s^(2 (j-1)/N)
+            = (sigma_r^2 - sigma_s^2) / (sigma_r^(2/N) - sigma_s^(2/N)),
+
+    on the diagonal `N sigma_r^(2 - 2/N)`: the larger the singular values of a direction are, the
+    further depth lets the matrix move in it.
+
+    Args:
+        singular_values: Vector of shape `(n,)`, float32 or float64, not negative. For a matrix
+            that is not square, append zeros for the singular vectors of its larger side.
+        depth: Real number N >= 1. With N = 1 all eigenvalues are 1.
+
+    Returns:
+        A symmetric matrix of shape `(n, n)`.
+
+    Example:
+
+    >>> import keras
+    >>> from tfoverparam.matrix_functions import preconditioner_eigenvalues
+    >>> values = keras.ops.convert_to_tensor([4.0, 1.0, 0.0])
+    >>> keras.ops.convert_to_numpy(preconditioner_eigenvalues(values, depth=2)).round(4)
+    array([[8., 5., 4.],
+           [5., 2., 1.],
+           [4., 1., 0.]], dtype=float32)
+    """
+    singular_values = ops.convert_to_tensor(singular_values)
+    is_zero = singular_values == 0
+    logs = ops.log(ops.where(is_zero, ops.ones_like(singular_values), singular_values))
+    logs = ops.where(is_zero, -math.inf * ops.ones_like(logs), logs)
+    larger, quotient = _divided_differences(2 * logs / depth, depth)
+    if depth == 1:
+        return ops.ones_like(quotient)
+    return ops.exp((depth - 1) * larger) * quotient
+
+
+def factor_direction(factors, gradient):
+    """The exact first-order step of a product whose factors descend, no balance assumed.
+
+    Where each factor moves against its own gradient, at the same learning rate, the product
+    moves, to first order in it, against `sum_l A_l A_l' G B_l' B_l`, with A_l the product of the
+    factors before the l-th and B_l of those after it. For balanced factors this is
+    `end_to_end_direction` (Theorem 1).
+
+    Args:
+        factors: A sequence of N >= 1 matrices, `factors[j]` of shape `(d_j, d_(j+1))`.
+        gradient: Gradient of the loss with respect to the product, shape `(d_0, d_N)`.
+
+    Returns:
+        A matrix of shape `(d_0, d_N)`.
+
+    Example:
+
+    >>> import keras
+    >>> from tfoverparam.matrix_functions import factor_direction
+    >>> two, three, one = (n * keras.ops.ones((1, 1)) for n in (2.0, 3.0, 1.0))
+    >>> float(factor_direction([two, three], one)[0, 0])  # 3 * 3 + 2 * 2
+    13.0
+    """
+    factors = [ops.convert_to_tensor(factor) for factor in factors]
+    direction = ops.zeros_like(gradient)
+    for index in range(len(factors)):
+        before, after = factors[:index], factors[index + 1 :]
+        transposed = [ops.transpose(factor) for factor in (*before, *after)]
+        # A_l' and B_l', the transposed products, whose order is reversed.
+        left, right = transposed[:index][::-1], transposed[index:][::-1]
+        direction = direction + chain_product([*before, *left, gradient, *right, *after])
+    return direction
+
+
+def _log_or_minus_infinity(eigenvalues, larger_side):
+    """Logarithms of the eigenvalues of a Gram matrix, with what is below its resolution zero."""
+    dtype = keras.backend.standardize_dtype(eigenvalues.dtype)
+    epsilon = 2.0**-52 if dtype == "float64" else 2.0**-23
+    zero = eigenvalues <= epsilon * larger_side * ops.max(eigenvalues)
+    logs = ops.log(ops.where(zero, ops.ones_like(eigenvalues), eigenvalues))
+    return ops.where(zero, -math.inf * ops.ones_like(logs), logs)
+
+
+def _divided_differences(log_a, power):
+    """`(a_r^power - a_s^power) / (a_r - a_s)` for all pairs, as `larger^(power - 1) * quotient`.
+
+    With t the smaller of a pair divided by the larger, the quotient is `(1 - t^power) / (1 - t)`.
+    By way of `expm1` it is accurate however close the two are.
+
+    Returns:
+        The logarithms of the larger of each pair, and the quotients, both of shape (n, n).
+    """
+    shape = (log_a.shape[0], log_a.shape[0])
+    row = ops.broadcast_to(log_a[:, None], shape)
+    column = ops.broadcast_to(log_a[None, :], shape)
+    larger = ops.maximum(row, column)
+    equal = row == column  # two zeros too, of which the difference of logarithms is NaN
+    log_t = ops.where(equal, -ops.ones_like(larger), ops.minimum(row, column) - larger)
+    quotient = ops.expm1(power * log_t) / ops.expm1(log_t)
+    return larger, ops.where(equal, power * ops.ones_like(quotient), quotient)

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import time
+import types
 
 import pandas as pd
 import pytest
@@ -125,6 +126,7 @@ def test_names_of_runs_are_safe_as_file_names():
 
 
 def test_provenance_names_versions_and_commit():
-    found = records.provenance("CPU")
-    assert found["device"] == "CPU"
+    dataset = types.SimpleNamespace(source="real", fingerprint="abc")
+    found = records.provenance("CPU", dataset)
+    assert (found["device"], found["data"]["source"]) == ("CPU", "real")
     assert set(found["versions"]) >= {"python", "tensorflow", "keras", "numpy"}
