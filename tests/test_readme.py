@@ -9,8 +9,10 @@ README = (pathlib.Path(__file__).parents[1] / "README.md").read_text(encoding="u
 def test_the_examples_run():
     blocks = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {"__name__": "readme"})  # it asserts
+    names = {}
+    for block in blocks:  # one after the other, as a reader would; the first asserts
+        exec(compile(block, "README.md", "exec"), names)
+    assert int(names["plain"].optimizer.iterations) == 4  # two epochs of two batches
 
 
 def test_the_two_commands_are_there_as_promised():

@@ -7,7 +7,8 @@ them without `custom_objects`.
 from tfoverparam import initializers
 from tfoverparam import matrix_functions
 from tfoverparam.layers import FactorizedDense
+from tfoverparam.optimizers import EndToEnd
 
 __version__ = "0.1.0"
 
-__all__ = ["FactorizedDense", "initializers", "matrix_functions"]
+__all__ = ["EndToEnd", "FactorizedDense", "initializers", "matrix_functions"]

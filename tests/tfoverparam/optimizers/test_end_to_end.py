@@ -1,0 +1,313 @@
+"""The end-to-end rule as an optimizer: what is its own, and that the inner one stays itself."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tfoverparam
+from keras import layers, optimizers
+from keras.src.testing import TestCase
+from tfoverparam import EndToEnd, FactorizedDense
+from tfoverparam.matrix_functions import end_to_end_direction
+
+INPUTS = np.random.default_rng(0).normal(size=(32, 6)).astype("float32")
+TARGETS = INPUTS.sum(axis=1, keepdims=True)
+
+
+def network():
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [keras.Input((6,)), layers.Dense(5, activation="tanh"), layers.Dense(1)]
+    )
+
+
+def fit(optimizer, epochs=2, **arguments):
+    model = network()
+    model.compile(optimizer, "mse", **arguments)
+    model.fit(INPUTS, TARGETS, batch_size=8, epochs=epochs, shuffle=False, verbose=0)
+    return model
+
+
+def assert_equal_weights(ours, theirs):
+    for one, other in zip(ours.get_weights(), theirs.get_weights()):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_step_by_hand():
+    # Depth 2 on a 1 x 1 kernel: 2 |w| g = 2 * 4 * 0.5.
+    kernel = keras.Variable([[4.0]], name="kernel")
+    bias = keras.Variable([1.0], name="bias")
+    optimizer = EndToEnd(optimizers.SGD(0.1), depth=2)
+    optimizer.build([kernel, bias])
+    optimizer.apply([np.array([[0.5]], "float32"), np.array([0.5], "float32")])
+    np.testing.assert_allclose(kernel, [[4.0 - 0.1 * 4.0]], rtol=1e-6)
+    np.testing.assert_allclose(bias, [0.95], rtol=1e-6)
+
+
+def test_weight_decay_by_hand():
+    # 1 - learning rate * lambda * N = 1 - 0.1 * 0.5 * 2, and the direction is taken before it.
+    kernel = keras.Variable([[4.0]], name="kernel")
+    bias = keras.Variable([1.0], name="bias")
+    optimizer = EndToEnd(optimizers.SGD(0.1), depth=2, weight_decay=0.5)
+    optimizer.build([kernel, bias])
+    optimizer.apply([np.array([[0.5]], "float32"), np.array([0.0], "float32")])
+    np.testing.assert_allclose(kernel, [[4.0 * 0.9 - 0.1 * 4.0]], rtol=1e-6)
+    np.testing.assert_array_equal(bias, [1.0])
+
+
+def test_the_inner_optimizers_weight_decay_keeps_its_meaning():
+    kernel = keras.Variable([[4.0]], name="kernel")
+    optimizer = EndToEnd(optimizers.SGD(0.1, weight_decay=0.5), depth=2)
+    optimizer.build([kernel])
+    optimizer.apply([np.array([[0.5]], "float32")])
+    np.testing.assert_allclose(kernel, [[4.0 * 0.95 - 0.1 * 4.0]], rtol=1e-6)
+
+
+INNER = {
+    "sgd": lambda: optimizers.SGD(0.05),
+    "momentum": lambda: optimizers.SGD(0.01, momentum=0.9, nesterov=True),
+    "adam": lambda: optimizers.Adam(0.01),
+    "adamw": lambda: optimizers.AdamW(0.01),
+    "nadam": lambda: optimizers.Nadam(0.01),
+    "lion": lambda: optimizers.Lion(0.01),
+    "muon": lambda: optimizers.Muon(0.01),
+    "adagrad": lambda: optimizers.Adagrad(0.01),
+    "schedule": lambda: optimizers.SGD(optimizers.schedules.ExponentialDecay(0.1, 2, 0.5)),
+    "clipnorm": lambda: optimizers.SGD(0.1, clipnorm=0.1),
+    "global_clipnorm": lambda: optimizers.SGD(0.1, global_clipnorm=0.1),
+    "clipvalue": lambda: optimizers.SGD(0.1, clipvalue=0.01),
+    "average": lambda: optimizers.SGD(0.1, use_ema=True, ema_overwrite_frequency=3),
+    "accumulation": lambda: optimizers.SGD(0.1, gradient_accumulation_steps=2),
+    "loss_scale": lambda: optimizers.SGD(0.1, loss_scale_factor=8.0),
+}
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_depth_1_is_the_inner_optimizer_bit_for_bit(name):
+    assert_equal_weights(fit(EndToEnd(INNER[name](), depth=1)), fit(INNER[name]()))
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_depth_3_trains_with_every_inner_optimizer(name):
+    model = network()
+    model.compile(EndToEnd(INNER[name](), depth=3), "mse")
+    start = model.evaluate(INPUTS, TARGETS, verbose=0)
+    model.fit(INPUTS, TARGETS, batch_size=8, epochs=4, verbose=0)
+    if name == "average":
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    assert model.evaluate(INPUTS, TARGETS, verbose=0) < start
+
+
+@pytest.mark.parametrize("name", ["momentum", "adam", "schedule", "accumulation"])
+def test_the_inner_optimizer_gets_the_direction_in_place_of_the_gradient(name):
+    start = np.random.default_rng(1).normal(size=(4, 3)).astype("float32")
+    ours, theirs = (keras.Variable(start, name="kernel") for _ in range(2))
+    optimizer, oracle = EndToEnd(INNER[name](), depth=3), INNER[name]()
+    optimizer.build([ours])
+    oracle.build([theirs])
+    for step in range(4):
+        gradient = keras.ops.convert_to_tensor(np.cos(start + step).astype("float32"))
+        direction = end_to_end_direction(keras.ops.convert_to_tensor(theirs), gradient, 3)
+        optimizer.apply([gradient])
+        oracle.apply([direction])
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_convolution_kernel_is_a_matrix_of_receptive_field_by_output_channels():
+    start = np.random.default_rng(1).normal(size=(3, 2, 4, 5)).astype("float32")
+    gradient = np.cos(start)
+    kernel = keras.Variable(start, name="kernel")
+    optimizer = EndToEnd(optimizers.SGD(1.0), depth=2)
+    optimizer.build([kernel])
+    optimizer.apply([gradient])
+    direction = end_to_end_direction(
+        keras.ops.reshape(start, (24, 5)), keras.ops.reshape(gradient, (24, 5)), 2
+    )
+    expected = start - np.reshape(direction, start.shape)
+    np.testing.assert_allclose(kernel, expected, rtol=1e-6, atol=1e-6)
+
+
+def everything():
+    """One layer of each kind that has variables of rank 2 or more."""
+    tokens = keras.Input((4,), dtype="int32")
+    hidden = layers.Embedding(9, 8, name="embedding")(tokens)
+    hidden = layers.Conv1D(8, 3, padding="same", name="conv")(hidden)
+    hidden = layers.LSTM(4, return_sequences=True, name="lstm")(hidden)
+    hidden = layers.Reshape((4, 4, 1))(hidden)
+    hidden = layers.DepthwiseConv2D(2, name="depthwise")(hidden)
+    hidden = layers.SeparableConv2D(2, 2, name="separable")(hidden)
+    hidden = layers.Flatten()(hidden)
+    hidden = FactorizedDense(3, name="factorized")(hidden)
+    return keras.Model(tokens, layers.Dense(2, name="dense")(hidden))
+
+
+def chosen_paths(**arguments):
+    optimizer = EndToEnd(**arguments)
+    optimizer.build(everything().trainable_variables)
+    return {variable.path for variable in optimizer._preconditioned}
+
+
+def test_by_default_the_rule_applies_to_kernels():
+    assert chosen_paths() == {
+        "conv/kernel",
+        "lstm/lstm_cell/kernel",
+        "lstm/lstm_cell/recurrent_kernel",
+        "separable/pointwise_kernel",
+        "dense/kernel",
+    }
+
+
+@pytest.mark.parametrize(
+    "apply_to, expected",
+    [
+        ("dense/", {"dense/kernel"}),
+        (["embeddings", "conv/"], {"embedding/embeddings", "conv/kernel"}),
+        (lambda v: v.shape[-1] == 2 and "dense" in v.path, {"dense/kernel"}),
+        (["factorized", lambda v: "embed" in v.path], None),
+    ],
+)
+def test_apply_to(apply_to, expected):
+    if expected is None:
+        expected = {"factorized/kernel_0", "factorized/kernel_1", "embedding/embeddings"}
+    assert chosen_paths(apply_to=apply_to) == expected
+
+
+def test_apply_to_a_variable():
+    model = network()
+    optimizer = EndToEnd(apply_to=model.layers[1].kernel)
+    optimizer.build(model.trainable_variables)
+    assert optimizer._preconditioned == [model.layers[1].kernel]
+    assert EndToEnd.from_config(optimizer.get_config()).apply_to == [model.layers[1].kernel.path]
+
+
+def test_apply_to_what_is_not_there():
+    with pytest.raises(ValueError, match="must name a variable of rank 2 or more. Received: 'no"):
+        chosen_paths(apply_to=["dense", "nowhere"])
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"depth": 0.5}, "`depth` must be a number >= 1. Received: depth=0.5"),
+        ({"depth": "2"}, "`depth` must be a number >= 1. Received: depth='2'"),
+        ({"depth": float("nan")}, "`depth` must be a number >= 1. Received: depth=nan"),
+        ({"weight_decay": -1}, "`weight_decay` must be None or a number >= 0"),
+        ({"inner_optimizer": "adamw", "weight_decay": 0.1}, "Both `weight_decay` and the inner"),
+        ({"clipnorm": 1.0}, "`clipnorm` is an argument of the inner optimizer"),
+        ({"learning_rate": 0.1}, "`learning_rate` is an argument of the inner optimizer"),
+        ({"use_ema": True}, "`use_ema` is an argument of the inner optimizer"),
+        ({"gradient_accumulation_steps": 2}, "is an argument of the inner optimizer"),
+        ({"width": 3}, "not recognized"),
+        ({"inner_optimizer": "no_such"}, "no_such"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        EndToEnd(**arguments)
+
+
+def test_configuration():
+    TestCase().run_class_serialization_test(
+        EndToEnd(optimizers.SGD(0.1, momentum=0.9), depth=2.5, weight_decay=0.1, apply_to="dense")
+    )
+
+
+def test_building_does_not_change_the_configuration():
+    optimizer = EndToEnd(optimizers.SGD(0.1), weight_decay=0.1)
+    before = optimizer.get_config()
+    optimizer.build(network().trainable_variables)
+    assert optimizer.get_config() == before
+
+
+@pytest.mark.parametrize("name", ["momentum", "adam", "average", "accumulation"])
+def test_a_saved_model_goes_on_as_if_it_had_not_been_interrupted(name, tmp_path):
+    def go_on(model):
+        model.fit(INPUTS, TARGETS, batch_size=8, epochs=1, shuffle=False, verbose=0)
+
+    model = fit(EndToEnd(INNER[name](), depth=3, weight_decay=0.1), epochs=1)
+    model.save(tmp_path / "model.keras")
+    revived = keras.saving.load_model(tmp_path / "model.keras")
+    assert int(revived.optimizer.iterations) == int(model.optimizer.iterations) > 0
+    go_on(model)
+    go_on(revived)
+    assert_equal_weights(revived, model)
+
+
+def test_learning_rate_and_iterations_are_the_inner_optimizers():
+    optimizer = EndToEnd(optimizers.SGD(0.5))
+    optimizer.learning_rate = 0.25
+    assert float(optimizer.inner_optimizer.learning_rate) == 0.25
+    assert optimizer.iterations is optimizer.inner_optimizer.iterations
+    callback = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    model = network()
+    model.compile(optimizer, "mse")
+    model.fit(INPUTS, TARGETS, epochs=2, verbose=0, callbacks=[callback])
+    assert float(optimizer.learning_rate) == 0.0625
+
+
+def test_mixed_float16_trains_with_keras_own_loss_scaling():
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(1, dtype="mixed_float16")])
+    model.dtype_policy = keras.DTypePolicy("mixed_float16")
+    model.compile(EndToEnd(optimizers.SGD(0.01), depth=2), "mse")
+    assert isinstance(model.optimizer, optimizers.LossScaleOptimizer)
+    history = model.fit(INPUTS, TARGETS, epochs=8, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+
+
+def test_jit_compiled_training_is_the_same_to_rounding():
+    ours = fit(EndToEnd(optimizers.SGD(0.05), depth=3), jit_compile=True)
+    theirs = fit(EndToEnd(optimizers.SGD(0.05), depth=3), jit_compile=False)
+    for one, other in zip(ours.get_weights(), theirs.get_weights()):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_kernel_of_zeros_is_told():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2, kernel_initializer="zeros")])
+    with pytest.warns(UserWarning, match="dense.*/kernel` is zero"):
+        EndToEnd(depth=2).build(model.trainable_variables)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        EndToEnd(depth=1).build(model.trainable_variables)
+        EndToEnd(depth=2).build(network().trainable_variables)
+
+
+MIRRORED = """
+    import keras, numpy as np, tensorflow as tf
+    from tfoverparam import EndToEnd
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    x = np.random.default_rng(0).normal(size=(32, 6)).astype("float32")
+
+    def fit():
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4), keras.layers.Dense(1)])
+        model.compile(EndToEnd(keras.optimizers.SGD(0.05, momentum=0.9), depth=3), "mse")
+        model.fit(x, x.sum(axis=1), batch_size=8, epochs=2, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    one_device = fit()
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        two_devices = fit()
+    for one, two in zip(one_device, two_devices):
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+    print("equal")
+"""
+
+
+def test_two_devices_train_the_same_weights_as_one():
+    root = pathlib.Path(tfoverparam.__file__).parents[1]
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(MIRRORED)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert result.stdout.strip().endswith("equal"), result.stderr

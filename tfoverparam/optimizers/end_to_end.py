@@ -1,0 +1,273 @@
+"""The end-to-end rule in front of any Keras optimizer."""
+
+import re
+import warnings
+
+import keras
+from keras import ops
+
+from tfoverparam.matrix_functions import end_to_end_direction
+
+_INNER_ARGUMENTS = (
+    "learning_rate",
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "use_ema",
+    "ema_momentum",
+    "ema_overwrite_frequency",
+    "loss_scale_factor",
+    "gradient_accumulation_steps",
+)
+
+
+@keras.saving.register_keras_serializable(package="tfoverparam")
+class EndToEnd(keras.optimizers.Optimizer):
+    """Moves each kernel as if it were trained as a product of `depth` matrices.
+
+    The rule of Arora et al., 2018 (Theorem 1, Equation 10), without the extra parameters: the
+    gradient G of a kernel W is replaced by the direction in which descent on N balanced factors
+    of W moves their product,
+
+    ```
+    direction = sum over j = 1 ... N of  [W W']^((j-1)/N)  G  [W' W]^((N-j)/N)
+    ```
+
+    and handed to `inner_optimizer`. With SGD inside, this is the paper's rule. (Keras's kernel
+    is the transpose of the paper's W_e; the sum is the same either way round.) With `depth=1`
+    this is the inner optimizer, bit for bit.
+
+    It applies to matrices, and to convolution kernels as matrices of shape (receptive field x
+    input channels, output channels). All other variables get the inner optimizer untouched.
+
+    A kernel of zeros cannot move (for N > 1): `build` warns of it. Start from a random kernel.
+
+    Cost of a step, for a kernel of shape (d, k), d >= k: four products of d k^2 multiplications
+    and the eigendecomposition of a k x k matrix; memory for two matrices of the kernel's size.
+
+    Args:
+        inner_optimizer: A `keras.optimizers.Optimizer`, its name or its configuration. Clipping,
+            moving averages, accumulation, loss scaling and the learning rate are its arguments.
+            Defaults to `"sgd"`.
+        depth: Real number N >= 1. Defaults to `2`.
+        weight_decay: The paper's lambda: each kernel that the rule applies to, and no other
+            variable, is multiplied by `1 - learning_rate * weight_decay * depth` in each step.
+            The inner optimizer's own `weight_decay` is instead on all variables and not
+            multiplied by the depth; only one of them can be given. Defaults to `None`.
+        apply_to: What the rule applies to: parts of variables' paths, predicates of a variable,
+            variables, or a list of these. Defaults to `None`: every variable of rank 2 or more
+            that is called a kernel, except those of depthwise convolutions, which are told by a
+            path that contains `depthwise`, and except the factors of factorised layers.
+        name: Name of the optimizer.
+
+    Raises:
+        ValueError: If an argument is not of the kind described, or belongs to the inner
+            optimizer; in `build`, if a part of `apply_to` names no matrix.
+
+    Example:
+
+    >>> import keras
+    >>> from tfoverparam import EndToEnd
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
+    >>> model.compile(EndToEnd(keras.optimizers.SGD(0.01), depth=3), "mse")
+    >>> inputs = keras.random.normal((64, 8), seed=0)
+    >>> targets = keras.ops.sum(inputs, axis=1, keepdims=True)
+    >>> losses = model.fit(inputs, targets, epochs=20, verbose=0).history["loss"]
+    >>> losses[-1] < losses[0]
+    True
+
+    References:
+        [Arora et al., 2018](https://arxiv.org/abs/1802.06509)
+    """
+
+    def __init__(
+        self,
+        inner_optimizer="sgd",
+        depth=2,
+        weight_decay=None,
+        apply_to=None,
+        name=None,
+        **kwargs,
+    ):
+        for argument in kwargs:
+            if argument in _INNER_ARGUMENTS:
+                raise ValueError(
+                    f"`{argument}` is an argument of the inner optimizer: set it there, for "
+                    f"instance EndToEnd(keras.optimizers.SGD({argument}=...)). "
+                    f"Received: {argument}={kwargs[argument]!r}"
+                )
+        if kwargs:
+            raise ValueError(f"Argument(s) not recognized: {kwargs}")
+        if not _is_number(depth) or not 1 <= depth < float("inf"):
+            raise ValueError(f"`depth` must be a number >= 1. Received: depth={depth!r}")
+        if weight_decay is not None and (not _is_number(weight_decay) or not weight_decay >= 0):
+            raise ValueError(
+                "`weight_decay` must be None or a number >= 0. "
+                f"Received: weight_decay={weight_decay!r}"
+            )
+        inner_optimizer = keras.optimizers.get(inner_optimizer)
+        if weight_decay is not None and inner_optimizer.weight_decay is not None:
+            raise ValueError(
+                "Both `weight_decay` and the inner optimizer's own are given; set one of them to "
+                f"None. Received: weight_decay={weight_decay!r} and "
+                f"{type(inner_optimizer).__name__}(weight_decay={inner_optimizer.weight_decay!r})"
+            )
+        super().__init__(learning_rate=0.0, name=name)
+        self.inner_optimizer = inner_optimizer
+        self.depth = depth
+        self.weight_decay = weight_decay
+        self.apply_to = apply_to
+        self._preconditioned = []
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self._preconditioned = _eligible(variables, self.apply_to)
+        if self.weight_decay is not None:
+            chosen = {id(variable) for variable in self._preconditioned}
+            self.inner_optimizer.weight_decay = self.depth * self.weight_decay
+            self.inner_optimizer.exclude_from_weight_decay(
+                [variable for variable in variables if id(variable) not in chosen]
+            )
+        self.inner_optimizer.build(variables)
+        if self.depth > 1:
+            for variable in self._preconditioned:
+                _warn_if_zero(variable)
+
+    def apply(self, grads, trainable_variables=None):
+        if trainable_variables is None:
+            trainable_variables = self._trainable_variables
+        trainable_variables = list(trainable_variables)
+        if not self.built:
+            self.build(trainable_variables)
+        # All directions first: the inner optimizer decays and moves the variables.
+        chosen = {id(variable) for variable in self._preconditioned}
+        directions = [
+            self._direction(gradient, variable)
+            if gradient is not None and id(variable) in chosen
+            else gradient
+            for gradient, variable in zip(grads, trainable_variables)
+        ]
+        self.inner_optimizer.apply(directions, trainable_variables)
+
+    def _direction(self, gradient, variable):
+        if self.depth == 1:
+            return gradient
+        gradient = ops.convert_to_tensor(gradient)
+        shape, dtype = variable.shape, gradient.dtype
+        # In half precision the spectrum of a Gram matrix has no room.
+        working_dtype = "float64" if variable.dtype == "float64" else "float32"
+        kernel, gradient = (
+            ops.cast(ops.reshape(each, (-1, shape[-1])), working_dtype)
+            for each in (variable, gradient)
+        )
+        direction = end_to_end_direction(kernel, gradient, self.depth)
+        return ops.cast(ops.reshape(direction, shape), dtype)
+
+    @property
+    def variables(self):
+        return self._variables + self.inner_optimizer.variables
+
+    @property
+    def learning_rate(self):
+        return self.inner_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate):
+        self.inner_optimizer.learning_rate = learning_rate
+
+    @property
+    def iterations(self):
+        return self.inner_optimizer.iterations
+
+    def scale_loss(self, loss):
+        return self.inner_optimizer.scale_loss(loss)
+
+    def finalize_variable_values(self, var_list):
+        self.inner_optimizer.finalize_variable_values(var_list)
+
+    def get_config(self):
+        inner = keras.saving.serialize_keras_object(self.inner_optimizer)
+        if self.weight_decay is not None:
+            inner["config"]["weight_decay"] = None  # `build` sets it anew.
+        return {
+            "inner_optimizer": inner,
+            "depth": self.depth,
+            "weight_decay": self.weight_decay,
+            "apply_to": _serialize_apply_to(self.apply_to),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = config.copy()
+        for key in ("inner_optimizer", "apply_to"):
+            config[key] = keras.saving.deserialize_keras_object(
+                config[key], custom_objects=custom_objects
+            )
+        return cls(**config)
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _as_list(apply_to):
+    return list(apply_to) if isinstance(apply_to, (list, tuple)) else [apply_to]
+
+
+def _serialize_apply_to(apply_to):
+    """Variables are kept by their paths, all else as it is."""
+    if apply_to is None:
+        return None
+    return [
+        keras.saving.serialize_keras_object(
+            each.path if isinstance(each, keras.Variable) else each
+        )
+        for each in _as_list(apply_to)
+    ]
+
+
+def _eligible(variables, apply_to):
+    """The variables that the rule applies to; see `apply_to`."""
+    matrices = [
+        variable
+        for variable in variables
+        if len(variable.shape) >= 2 and not getattr(variable, "overwrite_with_gradient", False)
+    ]
+    if apply_to is None:
+        return [variable for variable in matrices if _is_kernel(variable.path)]
+    chosen = []
+    for each in _as_list(apply_to):
+        found = [variable for variable in matrices if _matches(each, variable)]
+        if not found:
+            raise ValueError(
+                "Each part of `apply_to` must name a variable of rank 2 or more. "
+                f"Received: {each!r}, of {[variable.path for variable in matrices]}"
+            )
+        chosen += found
+    return list({id(variable): variable for variable in chosen}.values())
+
+
+def _is_kernel(path):
+    return re.search(r"(^|[/_])kernel$", path) is not None and "depthwise" not in path
+
+
+def _matches(part, variable):
+    if isinstance(part, str):
+        return part in variable.path
+    return part is variable if isinstance(part, keras.Variable) else bool(part(variable))
+
+
+def _warn_if_zero(variable):
+    try:
+        values = ops.convert_to_numpy(variable.value)
+    except Exception:  # While a function is traced there are no values, on no backend.
+        return
+    if not values.any():
+        warnings.warn(
+            f"`{variable.path}` is zero, where the end-to-end rule cannot move it. Initialise it "
+            "at random, or leave it out of `apply_to`.",
+            stacklevel=3,
+        )
