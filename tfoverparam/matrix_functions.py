@@ -229,7 +229,36 @@ def imbalance(factors):
     return ops.max(ops.stack(gaps)) / ops.where(size > 0, size, ops.ones_like(size))
 
 
-def end_to_end_direction(kernel, gradient, depth):
+def gram_basis(kernel):
+    """Eigenvectors and eigenvalues of the smaller Gram matrix of a kernel.
+
+    Args:
+        kernel: Matrix of shape `(d, k)`, float32 or float64.
+
+    Returns:
+        The eigenvectors, as columns of a matrix of shape `(n, n)`, n = min(d, k), and the
+        eigenvalues, the squared singular values of the kernel, of shape `(n,)`. Those below
+        `eps * max(d, k)` times the largest are exact zeros: to a fractional power, what rounding
+        leaves of a zero would be far from zero.
+
+    Example:
+
+    >>> import keras
+    >>> from tfoverparam.matrix_functions import gram_basis
+    >>> _, values = gram_basis(3 * keras.ops.ones((4, 2)))
+    >>> keras.ops.convert_to_numpy(values).round(4)
+    array([ 0., 72.], dtype=float32)
+    """
+    if kernel.shape[0] < kernel.shape[1]:
+        kernel = ops.transpose(kernel)
+    values, vectors = ops.eigh(ops.matmul(ops.transpose(kernel), kernel))
+    dtype = keras.backend.standardize_dtype(values.dtype)
+    epsilon = 2.0**-52 if dtype == "float64" else 2.0**-23
+    is_zero = values <= epsilon * kernel.shape[0] * ops.max(values)
+    return vectors, ops.where(is_zero, ops.zeros_like(values), values)
+
+
+def end_to_end_direction(kernel, gradient, depth, basis=None):
     """The direction in which training a product of matrices moves the product (Equation 10).
 
     Where gradient descent on a single matrix moves it against its gradient G, descent on N
@@ -248,12 +277,12 @@ def end_to_end_direction(kernel, gradient, depth):
     `N^(-1) R_rs -> (s_r^2 - s_s^2) / (s_r^2 (log s_r^2 - log s_s^2))` and no first term.
 
     Args:
-        kernel: Matrix of shape `(d, k)`, float32 or float64. Eigenvalues of its smaller Gram
-            matrix below `eps * max(d, k)` times the largest are taken for zeros: to a
-            fractional power, what rounding leaves of a zero would be far from zero.
+        kernel: Matrix of shape `(d, k)`, float32 or float64.
         gradient: Gradient of the loss with respect to the kernel, of the same shape. NaN and
             infinity pass into the result; no decomposition sees them.
         depth: Real number N >= 1. With N = 1 the gradient is returned as it is.
+        basis: What `gram_basis` returned for this kernel, or for a close one: the direction is
+            then approximate, and costs no decomposition. Defaults to `None`, this kernel's.
 
     Returns:
         A matrix of shape `(d, k)`; zero where `kernel` is, unless N = 1.
@@ -268,16 +297,16 @@ def end_to_end_direction(kernel, gradient, depth):
     """
     if depth == 1:
         return gradient
+    v, eigenvalues = gram_basis(kernel) if basis is None else basis
     if kernel.shape[0] < kernel.shape[1]:
+        kernel, gradient = ops.transpose(kernel), ops.transpose(gradient)
         return ops.transpose(
-            end_to_end_direction(ops.transpose(kernel), ops.transpose(gradient), depth)
+            end_to_end_direction(kernel, gradient, depth, basis=(v, eigenvalues))
         )
-    kernel_t = ops.transpose(kernel)
-    eigenvalues, v = ops.eigh(ops.matmul(kernel_t, kernel))
     v_t = ops.transpose(v)
-    log_a = _log_or_minus_infinity(eigenvalues, kernel.shape[0]) / depth
+    log_a = _log_or_minus_infinity(eigenvalues) / depth
     scale = ops.exp((depth - 1) * log_a)
-    inner = ops.matmul(v_t, ops.matmul(ops.matmul(kernel_t, gradient), v))
+    inner = ops.matmul(v_t, ops.matmul(ops.matmul(ops.transpose(kernel), gradient), v))
     larger, quotient = _divided_differences(log_a, depth - 1)
     is_zero = ops.isinf(log_a)
     log_row = ops.where(is_zero, ops.zeros_like(log_a), log_a)[:, None]
@@ -318,10 +347,7 @@ def preconditioner_eigenvalues(singular_values, depth):
            [5., 2., 1.],
            [4., 1., 0.]], dtype=float32)
     """
-    singular_values = ops.convert_to_tensor(singular_values)
-    is_zero = singular_values == 0
-    logs = ops.log(ops.where(is_zero, ops.ones_like(singular_values), singular_values))
-    logs = ops.where(is_zero, -math.inf * ops.ones_like(logs), logs)
+    logs = _log_or_minus_infinity(ops.convert_to_tensor(singular_values))
     larger, quotient = _divided_differences(2 * logs / depth, depth)
     if depth == 1:
         return ops.ones_like(quotient)
@@ -362,13 +388,11 @@ def factor_direction(factors, gradient):
     return direction
 
 
-def _log_or_minus_infinity(eigenvalues, larger_side):
-    """Logarithms of the eigenvalues of a Gram matrix, with what is below its resolution zero."""
-    dtype = keras.backend.standardize_dtype(eigenvalues.dtype)
-    epsilon = 2.0**-52 if dtype == "float64" else 2.0**-23
-    zero = eigenvalues <= epsilon * larger_side * ops.max(eigenvalues)
-    logs = ops.log(ops.where(zero, ops.ones_like(eigenvalues), eigenvalues))
-    return ops.where(zero, -math.inf * ops.ones_like(logs), logs)
+def _log_or_minus_infinity(values):
+    """Logarithms of numbers >= 0, minus infinity for 0."""
+    is_zero = values == 0
+    logs = ops.log(ops.where(is_zero, ops.ones_like(values), values))
+    return ops.where(is_zero, -math.inf * ops.ones_like(logs), logs)
 
 
 def _divided_differences(log_a, power):

@@ -1,12 +1,13 @@
 """The end-to-end rule in front of any Keras optimizer."""
 
+import math
 import re
 import warnings
 
 import keras
 from keras import ops
 
-from tfoverparam.matrix_functions import end_to_end_direction
+from tfoverparam.matrix_functions import end_to_end_direction, gram_basis
 
 _INNER_ARGUMENTS = (
     "learning_rate",
@@ -19,6 +20,8 @@ _INNER_ARGUMENTS = (
     "loss_scale_factor",
     "gradient_accumulation_steps",
 )
+# Every replica computes the same: one of them is stored.
+_ONE_REPLICA = {"aggregation": "only_first_replica"}
 
 
 @keras.saving.register_keras_serializable(package="tfoverparam")
@@ -58,6 +61,8 @@ class EndToEnd(keras.optimizers.Optimizer):
             variables, or a list of these. Defaults to `None`: every variable of rank 2 or more
             that is called a kernel, except those of depthwise convolutions, which are told by a
             path that contains `depthwise`, and except the factors of factorised layers.
+        refresh_every: Steps between two eigendecompositions. In between, the direction is taken
+            in the last one's basis, with its singular values. Defaults to `1`, the exact rule.
         name: Name of the optimizer.
 
     Raises:
@@ -86,6 +91,7 @@ class EndToEnd(keras.optimizers.Optimizer):
         depth=2,
         weight_decay=None,
         apply_to=None,
+        refresh_every=1,
         name=None,
         **kwargs,
     ):
@@ -105,6 +111,11 @@ class EndToEnd(keras.optimizers.Optimizer):
                 "`weight_decay` must be None or a number >= 0. "
                 f"Received: weight_decay={weight_decay!r}"
             )
+        if type(refresh_every) is not int or refresh_every < 1:
+            raise ValueError(
+                "`refresh_every` must be a positive integer. "
+                f"Received: refresh_every={refresh_every!r}"
+            )
         inner_optimizer = keras.optimizers.get(inner_optimizer)
         if weight_decay is not None and inner_optimizer.weight_decay is not None:
             raise ValueError(
@@ -117,6 +128,7 @@ class EndToEnd(keras.optimizers.Optimizer):
         self.depth = depth
         self.weight_decay = weight_decay
         self.apply_to = apply_to
+        self.refresh_every = refresh_every
         self._preconditioned = []
 
     def build(self, variables):
@@ -131,6 +143,8 @@ class EndToEnd(keras.optimizers.Optimizer):
                 [variable for variable in variables if id(variable) not in chosen]
             )
         self.inner_optimizer.build(variables)
+        if self.refresh_every > 1:
+            self._add_bases()
         if self.depth > 1:
             for variable in self._preconditioned:
                 _warn_if_zero(variable)
@@ -142,28 +156,58 @@ class EndToEnd(keras.optimizers.Optimizer):
         if not self.built:
             self.build(trainable_variables)
         # All directions first: the inner optimizer decays and moves the variables.
-        chosen = {id(variable) for variable in self._preconditioned}
+        indices = {id(variable): index for index, variable in enumerate(self._preconditioned)}
         directions = [
-            self._direction(gradient, variable)
-            if gradient is not None and id(variable) in chosen
-            else gradient
+            gradient
+            if gradient is None or self.depth == 1 or id(variable) not in indices
+            else self._direction(gradient, variable, indices[id(variable)])
             for gradient, variable in zip(grads, trainable_variables)
         ]
+        if self.refresh_every > 1:
+            self.assign_add(self._step, 1)
         self.inner_optimizer.apply(directions, trainable_variables)
 
-    def _direction(self, gradient, variable):
-        if self.depth == 1:
-            return gradient
+    def _direction(self, gradient, variable, index):
         gradient = ops.convert_to_tensor(gradient)
         shape, dtype = variable.shape, gradient.dtype
-        # In half precision the spectrum of a Gram matrix has no room.
-        working_dtype = "float64" if variable.dtype == "float64" else "float32"
         kernel, gradient = (
-            ops.cast(ops.reshape(each, (-1, shape[-1])), working_dtype)
+            ops.cast(ops.reshape(each, (-1, shape[-1])), _working_dtype(variable))
             for each in (variable, gradient)
         )
-        direction = end_to_end_direction(kernel, gradient, self.depth)
+        basis = self._current_basis(kernel, index) if self.refresh_every > 1 else None
+        direction = end_to_end_direction(kernel, gradient, self.depth, basis)
         return ops.cast(ops.reshape(direction, shape), dtype)
+
+    def _add_bases(self):
+        """The bases in use and the number of steps are state: a resumed training is the same."""
+        self._step = self.add_variable((), dtype="int", name="step", **_ONE_REPLICA)
+        self._bases = []
+        for variable in self._preconditioned:
+            size = min(math.prod(variable.shape[:-1]), variable.shape[-1])
+            dtype, name = _working_dtype(variable), variable.path.replace("/", "_")
+            self._bases.append(
+                (
+                    self.add_variable(
+                        (size, size), dtype=dtype, name=f"{name}_eigenvectors", **_ONE_REPLICA
+                    ),
+                    self.add_variable(
+                        (size,), dtype=dtype, name=f"{name}_eigenvalues", **_ONE_REPLICA
+                    ),
+                )
+            )
+
+    def _current_basis(self, kernel, index):
+        stored = self._bases[index]
+        # Computed under the condition, assigned outside: on some backends a branch of a
+        # condition cannot assign.
+        basis = ops.cond(
+            self._step % self.refresh_every == 0,
+            lambda: gram_basis(kernel),
+            lambda: tuple(ops.convert_to_tensor(each) for each in stored),
+        )
+        for variable, value in zip(stored, basis):
+            self.assign(variable, value)
+        return basis
 
     @property
     def variables(self):
@@ -196,6 +240,7 @@ class EndToEnd(keras.optimizers.Optimizer):
             "depth": self.depth,
             "weight_decay": self.weight_decay,
             "apply_to": _serialize_apply_to(self.apply_to),
+            "refresh_every": self.refresh_every,
             "name": self.name,
         }
 
@@ -207,6 +252,12 @@ class EndToEnd(keras.optimizers.Optimizer):
                 config[key], custom_objects=custom_objects
             )
         return cls(**config)
+
+
+def _working_dtype(variable):
+    # In half precision the spectrum of a Gram matrix has no room.
+    dtype = keras.backend.standardize_dtype(variable.dtype)
+    return "float64" if dtype == "float64" else "float32"
 
 
 def _is_number(value):

@@ -14,7 +14,7 @@ import tfoverparam
 from keras import layers, optimizers
 from keras.src.testing import TestCase
 from tfoverparam import EndToEnd, FactorizedDense
-from tfoverparam.matrix_functions import end_to_end_direction
+from tfoverparam.matrix_functions import end_to_end_direction, gram_basis
 
 INPUTS = np.random.default_rng(0).normal(size=(32, 6)).astype("float32")
 TARGETS = INPUTS.sum(axis=1, keepdims=True)
@@ -119,6 +119,25 @@ def test_the_inner_optimizer_gets_the_direction_in_place_of_the_gradient(name):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.parametrize("shape", [(4, 3), (3, 4), (2, 2, 3)])
+def test_the_basis_is_refreshed_every_so_many_steps(shape):
+    start = np.random.default_rng(1).normal(size=shape).astype("float32")
+    kernel = keras.Variable(start, name="kernel")
+    optimizer = EndToEnd(optimizers.SGD(0.1), depth=3, refresh_every=2)
+    optimizer.build([kernel])
+    expected = start.reshape(-1, shape[-1])
+    for step in range(4):
+        if step % 2 == 0:
+            basis = gram_basis(keras.ops.convert_to_tensor(expected))
+        gradient = np.cos(expected + step)
+        direction = end_to_end_direction(
+            keras.ops.convert_to_tensor(expected), keras.ops.convert_to_tensor(gradient), 3, basis
+        )
+        optimizer.apply([gradient.reshape(shape)])
+        expected = expected - np.float32(0.1) * np.asarray(direction)
+        np.testing.assert_allclose(kernel, expected.reshape(shape), rtol=1e-5, atol=1e-5)
+
+
 def test_a_convolution_kernel_is_a_matrix_of_receptive_field_by_output_channels():
     start = np.random.default_rng(1).normal(size=(3, 2, 4, 5)).astype("float32")
     gradient = np.cos(start)
@@ -203,6 +222,8 @@ def test_apply_to_what_is_not_there():
         ({"learning_rate": 0.1}, "`learning_rate` is an argument of the inner optimizer"),
         ({"use_ema": True}, "`use_ema` is an argument of the inner optimizer"),
         ({"gradient_accumulation_steps": 2}, "is an argument of the inner optimizer"),
+        ({"refresh_every": 0}, "`refresh_every` must be a positive integer. Received: refresh_"),
+        ({"refresh_every": 1.5}, "`refresh_every` must be a positive integer"),
         ({"width": 3}, "not recognized"),
         ({"inner_optimizer": "no_such"}, "no_such"),
     ],
@@ -214,7 +235,13 @@ def test_bad_arguments(arguments, message):
 
 def test_configuration():
     TestCase().run_class_serialization_test(
-        EndToEnd(optimizers.SGD(0.1, momentum=0.9), depth=2.5, weight_decay=0.1, apply_to="dense")
+        EndToEnd(
+            optimizers.SGD(0.1, momentum=0.9),
+            depth=2.5,
+            weight_decay=0.1,
+            apply_to="dense",
+            refresh_every=3,
+        )
     )
 
 
@@ -225,12 +252,14 @@ def test_building_does_not_change_the_configuration():
     assert optimizer.get_config() == before
 
 
+@pytest.mark.parametrize("refresh_every", [1, 3])
 @pytest.mark.parametrize("name", ["momentum", "adam", "average", "accumulation"])
-def test_a_saved_model_goes_on_as_if_it_had_not_been_interrupted(name, tmp_path):
+def test_a_saved_model_goes_on_as_if_it_had_not_been_interrupted(name, refresh_every, tmp_path):
     def go_on(model):
         model.fit(INPUTS, TARGETS, batch_size=8, epochs=1, shuffle=False, verbose=0)
 
-    model = fit(EndToEnd(INNER[name](), depth=3, weight_decay=0.1), epochs=1)
+    optimizer = EndToEnd(INNER[name](), 3, weight_decay=0.1, refresh_every=refresh_every)
+    model = fit(optimizer, epochs=1)
     model.save(tmp_path / "model.keras")
     revived = keras.saving.load_model(tmp_path / "model.keras")
     assert int(revived.optimizer.iterations) == int(model.optimizer.iterations) > 0
@@ -288,7 +317,9 @@ MIRRORED = """
     def fit():
         keras.utils.set_random_seed(1)
         model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4), keras.layers.Dense(1)])
-        model.compile(EndToEnd(keras.optimizers.SGD(0.05, momentum=0.9), depth=3), "mse")
+        model.compile(
+            EndToEnd(keras.optimizers.SGD(0.02, momentum=0.9), depth=3, refresh_every=3), "mse"
+        )
         model.fit(x, x.sum(axis=1), batch_size=8, epochs=2, shuffle=False, verbose=0)
         return model.get_weights()
 
