@@ -7,6 +7,8 @@ import pytest
 
 # Before anything imports TensorFlow: its start-up messages would drown the tests' output.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Under KERAS_BACKEND=jax: the references are in float64.
+os.environ.setdefault("JAX_ENABLE_X64", "1")
 
 
 @pytest.fixture(scope="session")

@@ -154,12 +154,12 @@ def _compare_fit(statement, source, original, deep, factor):
     theirs, ours = _epochs(original), _epochs(deep)
     reached = curves.first_at_most(np.arange(1, len(ours) + 1), ours, theirs[-1])
     speedup = len(ours) / reached if reached else 0.0
-    when = f"in epoch {reached} of {len(ours)}" if reached else "never"
+    when = f"is reached in epoch {reached} of {len(ours)}" if reached else "is never reached"
     return judge(
         statement,
         source,
         f"a factor of {factor} or more",
-        f"the mean cross-entropy of the original's last epoch, {theirs[-1]:.3g}, is reached "
+        f"the mean cross-entropy of the original's last epoch, {theirs[-1]:.3g}, "
         f"{when}; in the last it is {ours[-1]:.3g} (medians of {_seeds(original)} and "
         f"{_seeds(deep)})",
         speedup >= factor,
