@@ -6,6 +6,8 @@ import pathlib
 
 # Minutes that the plain command takes, roughly, on two CPU cores at 2.5 GHz.
 COMMANDS = {
+    "reproduce.theory": "2",
+    "reproduce.figure1": "below 1",
     "reproduce.figure5_right": "20",
     "reproduce.data": "1",
     "reproduce.report": "below 1",

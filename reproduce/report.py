@@ -114,7 +114,7 @@ def _section(figure):
     return "\n\n".join(
         [
             f"## {figure['title']}",
-            f"![{figure['title']}]({folder}/figure.png)",
+            *([f"![{figure['title']}]({folder}/figure.png)"] if figure.get("drawn", True) else []),
             _markdown_table(
                 [
                     {
@@ -131,13 +131,20 @@ def _section(figure):
                 for title, rows in figure["tables"].items()
                 if rows
             ),
-            f"Command: `{figure['command']}`. {figure['runs']} runs, "
-            f"{figure['seconds'] / 60:.0f} minutes of training in all, on "
-            f"{'; '.join(figure['devices'])}. Data: {figure['data']['description']}, sha256 "
-            f"{figure['data']['fingerprint'][:16]}. {versions}. Commit "
+            f"Command: `{figure['command']}`. {_effort(figure)} {versions}. Commit "
             f"{', '.join(commit[:10] for commit in figure['commits'])}"
             f"{' with uncommitted changes' if figure['uncommitted_changes'] else ''}.",
         ]
+    )
+
+
+def _effort(figure):
+    devices, data = "; ".join(figure["devices"]), figure["data"]
+    if not data["fingerprint"]:
+        return f"Computed without data in {figure['seconds']} s on {devices}."
+    return (
+        f"{figure['runs']} runs, {figure['seconds'] / 60:.0f} minutes of training in all, on "
+        f"{devices}. Data: {data['description']}, sha256 {data['fingerprint'][:16]}."
     )
 
 

@@ -1,0 +1,80 @@
+"""Observation 1: a vector times a scalar moves as with momentum."""
+
+import numpy as np
+
+from reproduce.claims import judge
+
+RATES = (1e-4, 5e-5, 2.5e-5, 1.25e-5)
+STEPS = 30
+SIZE, P = 5, 4
+START = 0.01
+
+
+def observation_1():
+    """The error of both forms of the observation over learning rates."""
+    errors = np.array([decomposition_errors(rate, STEPS) for rate in RATES])
+    slopes = [np.polyfit(np.log(RATES), np.log(column), 1)[0] for column in errors.T]
+    share = share_of_the_start(rate=0.005, steps=8000)
+    return judge(
+        "SGD over w_1 w_2 is SGD over w with an adaptive learning rate rho and a momentum term "
+        "with coefficients mu, up to O(eta^2)",
+        "Observation 1",
+        "slopes of the error over eta in [1.9, 2.1]",
+        f"{slopes[0]:.3f} with rho and gamma, {slopes[1]:.3f} with rho and mu (l{P} loss, "
+        f"{STEPS} steps; largest error at eta = {RATES[0]:g}: {errors[0].max():.1e}, the start's "
+        f"own term kept: after 8000 steps at eta = 0.005 it is {share:.1%} of w)",
+        all(1.9 <= slope <= 2.1 for slope in slopes),
+    )
+
+
+def decomposition_errors(rate, steps):
+    """Largest errors of one step of w = w_1 w_2 as the observation has it.
+
+    Returns:
+        With the factors' own values for w on the right-hand side (rho and gamma), and with
+        weighted past gradients in its place (rho and mu).
+    """
+    with_gamma, with_momentum = [], []
+    past = []  # pairs of a coefficient and a vector: the start, then the gradients
+    for w1, w2, residual, x in sgd(rate, steps):
+        w = w1 * w2
+        gradient = residual * x
+        past = past or [(1.0, w)]
+        rho, gamma = rho_and_gamma(w1, w2, residual, x, rate)
+        next_w = (w1 - rate * residual * w2 * x) * (w2 - rate * residual * (w1 @ x))
+        momentum = sum(gamma * coefficient * vector for coefficient, vector in past)
+        with_gamma.append(np.linalg.norm(next_w - (w - rho * gradient - gamma * w)))
+        with_momentum.append(np.linalg.norm(next_w - (w - rho * gradient - momentum)))
+        past = [((1 - gamma) * coefficient, vector) for coefficient, vector in past]
+        past.append((-rho, gradient))
+    return np.max(with_gamma), np.max(with_momentum)
+
+
+def share_of_the_start(rate, steps):
+    """Norm of what the start contributes to w after training, relative to w."""
+    coefficient, start = 1.0, None
+    for w1, w2, residual, x in sgd(rate, steps):
+        start = w1 * w2 if start is None else start
+        coefficient *= 1 - rho_and_gamma(w1, w2, residual, x, rate)[1]
+    return abs(coefficient) * np.linalg.norm(start) / np.linalg.norm(w1 * w2)
+
+
+def rho_and_gamma(w1, w2, residual, x, rate):
+    """The adaptive learning rate eta w_2^2, and gamma = eta a w_1'x / w_2."""
+    return rate * w2**2, rate * residual * (w1 @ x) / w2
+
+
+def sgd(rate, steps):
+    """SGD over w_1 and w_2 from near zero, on regression without noise.
+
+    Yields:
+        w_1 of shape (d,), w_2, the sample's a = (x'w_1 w_2 - y)^(p-1), and its x, in each step.
+    """
+    rng = np.random.default_rng(4)
+    target = rng.normal(size=SIZE) / np.sqrt(SIZE)
+    w1, w2 = START * rng.normal(size=SIZE), START * rng.normal()
+    for _ in range(steps):
+        x = rng.normal(size=SIZE)
+        residual = (x @ w1 * w2 - x @ target) ** (P - 1)
+        yield w1, w2, residual, x
+        w1, w2 = w1 - rate * residual * w2 * x, w2 - rate * residual * (w1 @ x)
