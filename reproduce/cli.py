@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import sys
 
 from tqdm import tqdm
@@ -88,6 +89,14 @@ def parser(figure, description, arms, default_arms):
         action="store_true",
         help="keep the finished runs of the results folder, run what is missing",
     )
+    add(
+        "--shard",
+        type=_shard,
+        default=(1, 1),
+        metavar="I/N",
+        help="do the I-th of N shares of the runs, for N processes or machines; with one results "
+        "folder for all, add --resume, and run the command once more without --shard to conclude",
+    )
     add("--smoke", action="store_true", help="a few iterations only: does everything work here?")
     add("--quiet", action="store_true", help="print the results only")
     return result
@@ -98,6 +107,20 @@ def _seed(text):
     if value < 0:
         raise argparse.ArgumentTypeError(f"a seed is an integer >= 0, not {text}")
     return value
+
+
+def _shard(text):
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    number, of = map(int, match.groups()) if match else (0, 0)
+    if not 1 <= number <= of:
+        raise argparse.ArgumentTypeError(f"a share is I/N with 1 <= I <= N, not {text}")
+    return number, of
+
+
+def shard(arguments, runs):
+    """The share of a dict of runs that `--shard` asks for: every N-th of them."""
+    number, of = arguments.shard
+    return dict(list(runs.items())[number - 1 :: of])
 
 
 def load_config(arguments, config_class):

@@ -259,6 +259,7 @@ def main(arguments=None):
             raise config.ConfigError("`batch_size` must be smaller than the training set.")
         seeds = [mnist_convnet.TUTORIAL_SEED] if arguments.tutorial_seeds else arguments.seeds
         runs = plan(settings, arguments.arms, seeds, arguments.tutorial_seeds)
+        runs = cli.shard(arguments, runs)
         folder = records.ResultsFolder(
             cli.results_path(arguments, FIGURE, dataset),
             identity={

@@ -92,6 +92,25 @@ def finished(tmp_path_factory):
     return folder, arguments, run(folder, *arguments)
 
 
+def test_shards_share_the_runs_among_them(settings):
+    runs = figure5_right.plan(settings, figure5_right.ARMS, seeds=[0, 1, 2])
+    parser = cli.parser("figure5_right", "", figure5_right.ARMS, ["original"])
+    shares = [
+        cli.shard(parser.parse_args(["--shard", f"{number}/4"]), runs) for number in (1, 2, 3, 4)
+    ]
+    assert sorted(key for share in shares for key in share) == sorted(runs)
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    assert cli.shard(parser.parse_args([]), runs) == runs
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1/0", "2", "a/b", "-1/2"])
+def test_a_share_that_makes_no_sense_is_refused(text, capsys):
+    parser = cli.parser("figure5_right", "", figure5_right.ARMS, ["original"])
+    with pytest.raises(SystemExit):
+        parser.parse_args([f"--shard={text}"])
+    assert "a share is I/N" in capsys.readouterr().err
+
+
 def test_a_run_leaves_records_curves_summary_figure_and_logs(finished):
     folder, _, (status, out, err) = finished
     assert status == 0, err
