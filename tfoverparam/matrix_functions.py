@@ -19,6 +19,8 @@ import math
 import keras
 from keras import ops
 
+from tfoverparam.polar_factor import polar_factor
+
 
 @functools.lru_cache(maxsize=None)
 def _cheapest_splits(dims):
@@ -276,6 +278,11 @@ def end_to_end_direction(kernel, gradient, depth, basis=None):
     any real N >= 1. For N -> infinity the direction divided by N converges, to that with
     `N^(-1) R_rs -> (s_r^2 - s_s^2) / (s_r^2 (log s_r^2 - log s_s^2))` and no first term.
 
+    At N = 2 in float32, for sides of at least 32 and within a factor of 2, the polar factor Q of
+    the kernel gives both square roots by products alone, which is faster there:
+
+        G Q' kernel  +  kernel Q' G.
+
     Args:
         kernel: Matrix of shape `(d, k)`, float32 or float64.
         gradient: Gradient of the loss with respect to the kernel, of the same shape. NaN and
@@ -297,6 +304,8 @@ def end_to_end_direction(kernel, gradient, depth, basis=None):
     """
     if depth == 1:
         return gradient
+    if depth == 2 and basis is None and _is_polar_factor_faster(kernel):
+        return _depth_2_direction(kernel, gradient)
     v, eigenvalues = gram_basis(kernel) if basis is None else basis
     if kernel.shape[0] < kernel.shape[1]:
         kernel, gradient = ops.transpose(kernel), ops.transpose(gradient)
@@ -315,6 +324,22 @@ def end_to_end_direction(kernel, gradient, depth, basis=None):
     return ops.matmul(gradient, ops.matmul(v * scale, v_t)) + ops.matmul(
         kernel, ops.matmul(v, ops.matmul(inner, v_t))
     )
+
+
+def _is_polar_factor_faster(kernel):
+    dtype = keras.backend.standardize_dtype(kernel.dtype)
+    smaller, larger = sorted(kernel.shape)
+    return dtype == "float32" and 32 <= smaller and larger <= 2 * smaller
+
+
+def _depth_2_direction(kernel, gradient):
+    """`gradient [W' W]^(1/2) + [W W']^(1/2) gradient`, W the kernel."""
+    if kernel.shape[0] < kernel.shape[1]:
+        return ops.transpose(_depth_2_direction(ops.transpose(kernel), ops.transpose(gradient)))
+    q_t = ops.transpose(polar_factor(kernel))
+    root = ops.matmul(q_t, kernel)
+    root = (root + ops.transpose(root)) / 2  # as it is but for rounding, most of which cancels
+    return ops.matmul(gradient, root) + ops.matmul(kernel, ops.matmul(q_t, gradient))
 
 
 def preconditioner_eigenvalues(singular_values, depth):

@@ -25,22 +25,23 @@ def equation_10(kernel, gradient, depth):
     )
 
 
-def by_kronecker(kernel, gradient, depth):
-    """The explicit preconditioner of Claim 1, a matrix of size (d k) x (d k)."""
+def by_kronecker(kernel, gradient, depths):
+    """Claim 1's preconditioner by its explicit eigenvectors, a matrix of size (d k) x (d k)."""
     u, s, vt = np.linalg.svd(kernel)
     left, right = np.zeros(len(u)), np.zeros(len(vt))
     left[: len(s)] = right[: len(s)] = np.where(s < 1e-11 * s.max(), 0.0, s)
+    vectors = np.kron(u, vt.T)
+    eigenvalues = np.stack([claim_1(left, right, depth).ravel() for depth in depths], axis=1)
+    directions = vectors @ (eigenvalues * (vectors.T @ gradient.ravel())[:, None])
+    return dict(zip(depths, directions.T.reshape(-1, *kernel.shape)))
+
+
+def claim_1(left, right, depth):
     a, b = left[:, None] ** (2 / depth), right[None, :] ** (2 / depth)
     close = np.isclose(a, b, rtol=1e-9, atol=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        eigenvalues = np.where(
-            close,
-            depth * np.sqrt(a * b) ** (depth - 1),
-            (left[:, None] ** 2 - right[None, :] ** 2) / (a - b),
-        )
-    vectors = np.kron(u, vt.T)
-    preconditioner = (vectors * eigenvalues.ravel()) @ vectors.T
-    return (preconditioner @ gradient.ravel()).reshape(kernel.shape)
+        quotients = (left[:, None] ** 2 - right[None, :] ** 2) / (a - b)
+    return np.where(close, depth * np.sqrt(a * b) ** (depth - 1), quotients)
 
 
 def random_matrix(rng, shape, rank, span):
@@ -63,30 +64,53 @@ def direction(kernel, gradient, depth, dtype):
 
 # The tolerance is that of the format times what a fractional power of a Gram matrix amplifies.
 @pytest.mark.parametrize(
-    "dtype, span, depth, tolerance",
-    [("float32", 1e2, depth, 2e-5) for depth in (1.5, 2, 3)]
-    + [("float32", 1e2, depth, 2e-4) for depth in (4, 8)]
-    + [("float64", 1e4, depth, 1e-9) for depth in (1.5, 2, 3, 4, 8)],
+    "dtype, span, tolerances",
+    [
+        ("float32", 1e2, {1: 2e-5, 1.5: 2e-5, 2: 2e-5, 3: 2e-5, 4: 2e-4, 8: 2e-4}),
+        ("float64", 1e4, dict.fromkeys((1, 1.5, 2, 3, 4, 8), 1e-9)),
+    ],
 )
-def test_direction_of_matrices_of_every_shape_and_rank(dtype, span, depth, tolerance):
+def test_direction_of_matrices_of_every_shape_and_rank(dtype, span, tolerances):
     rng = np.random.default_rng(0)
-    for _ in range(20):
-        shape = rng.integers(1, 17, 2)
+    for _ in range(42):  # times two formats and six depths: 504 cases
+        shape = rng.integers(1, 65, 2)
         # The reference is not rounded to the format: there, a matrix of low rank would have full
         # rank, with singular values of which a fractional power is far from zero.
         kernel = random_matrix(rng, shape, rng.integers(1, min(shape) + 1), span)
         gradient = rng.normal(size=shape)
-        found = direction(kernel, gradient, depth, dtype)
-        assert relative_error(found, by_kronecker(kernel, gradient, depth)) < tolerance
-        if isinstance(depth, int):
-            assert relative_error(found, equation_10(kernel, gradient, depth)) < tolerance
+        explicit = by_kronecker(kernel, gradient, list(tolerances))
+        for depth, tolerance in tolerances.items():
+            found = direction(kernel, gradient, depth, dtype)
+            assert relative_error(found, explicit[depth]) < tolerance
+            if isinstance(depth, int):
+                assert relative_error(found, equation_10(kernel, gradient, depth)) < tolerance
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (64, 33), (40, 80)])
+@pytest.mark.parametrize("rank", [1, 5, 32])
+@pytest.mark.parametrize("scale", [1e-15, 1.0, 1e15])
+def test_depth_2_of_larger_matrices_by_products_alone(shape, rank, scale):
+    rng = np.random.default_rng(1)
+    kernel, gradient = scale * random_matrix(rng, shape, rank, 1e2), rng.normal(size=shape)
+    found = direction(kernel, gradient, 2, "float32")
+    assert relative_error(found, equation_10(kernel, gradient, 2)) < 2e-5
+
+
+def test_depth_2_by_products_has_no_cutoff():
+    # Far below the decomposition's, a singular value still moves as it should, to its own size.
+    kernel = np.diag(np.append(np.ones(31), 1e-5))
+    gradient = np.zeros((32, 32))
+    gradient[31, 31] = 1.0
+    found = direction(kernel, gradient, 2, "float32")
+    assert 0 < float(found[31, 31]) <= 2e-5 * (1 + 1e-5)
+    np.testing.assert_array_equal(direction(0 * kernel, gradient, 2, "float32"), 0)
 
 
 def test_a_row_where_raising_the_larger_gram_matrix_to_a_power_would_be_far_off():
     rng = np.random.default_rng(0)
     kernel, gradient = rng.normal(size=(2, 1, 128)).astype("float32").astype("float64")
     found = direction(kernel, gradient, 8, "float32")
-    assert relative_error(found, by_kronecker(kernel, gradient, 8)) < 1e-5
+    assert relative_error(found, by_kronecker(kernel, gradient, [8])[8]) < 1e-5
 
 
 @pytest.mark.parametrize("depth", [1.5, 2, 3, 8])

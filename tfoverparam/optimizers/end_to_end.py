@@ -46,7 +46,8 @@ class EndToEnd(keras.optimizers.Optimizer):
     A kernel of zeros cannot move (for N > 1): `build` warns of it. Start from a random kernel.
 
     Cost of a step, for a kernel of shape (d, k), d >= k: four products of d k^2 multiplications
-    and the eigendecomposition of a k x k matrix; memory for two matrices of the kernel's size.
+    and the eigendecomposition of a k x k matrix; memory for two matrices of the kernel's size. A
+    float32 kernel with d <= 2k takes, at depth 2, some 22 products in place of both.
 
     Args:
         inner_optimizer: A `keras.optimizers.Optimizer`, its name or its configuration. Clipping,
