@@ -1,0 +1,73 @@
+"""Gradient flow of a deep linear network with one unit a layer: descent without a step size.
+
+An implicit solver follows it through times at which no gradient descent is stable.
+"""
+
+import numpy as np
+from scipy.integrate import solve_ivp
+
+
+def gradient_flow(factors, features, targets, p, times):
+    """The end-to-end kernels over time of a network that follows its negative gradient.
+
+    Args:
+        factors: The layers at time 0: arrays of shape (d, 1), (1, 1), … (1, 1).
+        features, targets: Arrays of shape (m, d) and (m,).
+        p: Even integer; the loss is mean |y - t|^p.
+        times: Ascending, from 0: iterations times learning rate.
+
+    Returns:
+        Array of shape (len(times), d).
+
+    Raises:
+        RuntimeError: If the solver gives up.
+    """
+    start = np.concatenate([factor.ravel() for factor in factors])
+    solution = solve_ivp(
+        lambda t, state: velocity(state, features, targets, p),
+        (0, times[-1]),
+        start,
+        method="BDF",
+        t_eval=times,
+        jac=lambda t, state: jacobian(state, features, targets, p),
+        rtol=1e-7,
+        atol=1e-10,
+    )
+    if not solution.success:
+        raise RuntimeError(solution.message)
+    d = features.shape[1]
+    return (solution.y[:d] * np.prod(solution.y[d:], axis=0)).T
+
+
+def velocity(state, features, targets, p):
+    """The negative gradient, of the first layer w (d,) and of the scalars that follow it."""
+    w, scalars = np.split(state, [features.shape[1]])
+    residuals = features @ w * np.prod(scalars) - targets
+    gradient = p / len(targets) * features.T @ residuals ** (p - 1)
+    others = _products_without(scalars)
+    return -np.concatenate([np.prod(scalars) * gradient, others * (w @ gradient)])
+
+
+def jacobian(state, features, targets, p):
+    """Derivative of the velocity: the negative Hessian of the loss in w and the scalars."""
+    d = features.shape[1]
+    w, scalars = np.split(state, [d])
+    product, others = np.prod(scalars), _products_without(scalars)
+    residuals = features @ w * product - targets
+    gradient = p / len(targets) * features.T @ residuals ** (p - 1)
+    weights = p * (p - 1) / len(targets) * residuals ** (p - 2)
+    # Of the end-to-end kernel w * product: its derivative, and its curvature along the gradient.
+    inner = np.hstack([product * np.eye(d), np.outer(w, others)])
+    hessian = inner.T @ (features.T @ (weights[:, None] * features)) @ inner
+    hessian[:d, d:] += np.outer(gradient, others)
+    hessian[d:, :d] += np.outer(others, gradient)
+    for j in range(len(scalars)):
+        for k in range(len(scalars)):
+            if j != k:
+                hessian[d + j, d + k] += (w @ gradient) * np.prod(np.delete(scalars, [j, k]))
+    return -hessian
+
+
+def _products_without(scalars):
+    """For each of the numbers, the product of all others."""
+    return np.array([np.prod(np.delete(scalars, j)) for j in range(len(scalars))])
