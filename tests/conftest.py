@@ -18,3 +18,12 @@ def mnist_dir():
     if not folder or not pathlib.Path(folder, "train-images-idx3-ubyte.gz").exists():
         pytest.skip("needs the real MNIST: set MNIST_DATA_DIR to the folder of its four files")
     return pathlib.Path(folder)
+
+
+@pytest.fixture(scope="session")
+def gas_sensor_dir():
+    """The folder with UCI's gas sensor files that $GAS_SENSOR_DATA_DIR names."""
+    folder = os.environ.get("GAS_SENSOR_DATA_DIR")
+    if not folder or not pathlib.Path(folder, "ethanol.dat").exists():
+        pytest.skip("needs the real data: set GAS_SENSOR_DATA_DIR to the folder of ethanol.dat")
+    return pathlib.Path(folder)
