@@ -95,7 +95,11 @@ def test_batches_and_the_archive_give_the_same(kind, few, tmp_path):
 
 
 def test_a_single_file_of_one_gas_is_enough_for_it(few, tmp_path):
-    found = load(tmp_path, "ethanol", {"ethanol.dat": f"{line()}\n{line()}\n"})
+    last = "100000.123456"  # needs more digits than float32 has
+    text = f"{line()}\n{line(concentration=last, change={128: f'128:{last}'})}\n"
+    found = load(tmp_path, "ethanol", {"ethanol.dat": text})
+    assert sorted(found["concentration"]) == [10.0, float(last)]
+    assert sorted(found["sensors"][:, -1]) == [1.128, float(last)]
     assert found["gas"].tolist() == [0, 0] and found["batch"].tolist() == [0, 0]
 
 

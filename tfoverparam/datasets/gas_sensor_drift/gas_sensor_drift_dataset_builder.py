@@ -42,11 +42,13 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     ]
 
     def _info(self):
+        # As bytes: TFRecords have no float64 numbers, and TFDS would round to float32 in silence.
+        float64 = {"dtype": np.float64, "encoding": "bytes"}
         return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(
                 {
-                    "sensors": tfds.features.Tensor(shape=(SENSORS,), dtype=np.float64),
-                    "concentration": np.float64,  # ppmv
+                    "sensors": tfds.features.Tensor(shape=(SENSORS,), **float64),
+                    "concentration": tfds.features.Tensor(shape=(), **float64),  # ppmv
                     "gas": tfds.features.ClassLabel(names=GASES),
                     "batch": np.int64,  # 1 to 10, in the order of time; 0 where it is not known
                 }

@@ -4,28 +4,26 @@ TensorFlow Datasets (TFDS) downloads, checks and stores MNIST, but shuffles it o
 writes its copy. The experiment needs the order of the original files (its validation set is the
 first 5000 training images and its batches are never shuffled), so the order is restored here and
 every array is checked against the SHA-256 of the original bytes.
-
-`python -m reproduce.data` says what would be read, and from where.
 """
 
-import argparse
-import contextlib
 import dataclasses
 import hashlib
-import http.client
-import io
-import os
 from pathlib import Path
-import shutil
 import sys
-import urllib.request
 
 import numpy as np
 
-__all__ = ["DataError", "Dataset", "load_mnist"]
+from reproduce.data.store import (
+    DataError,
+    Prepared,
+    check_sha256,
+    download,
+    find_root,
+    writable_root,
+)
 
+PREPARED = Prepared("MNIST", builder="mnist:3.0.1", folder="mnist/3.0.1", megabytes=200)
 _URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
-_CONNECTION_TIMEOUT = 10  # seconds
 
 # SHA-256 of the four files as they are published.
 _FILE_SHA256 = {
@@ -45,10 +43,6 @@ _ARRAY_SHA256 = {
     ("test", "image"): "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
     ("test", "label"): "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
 }
-
-
-class DataError(Exception):
-    """The data cannot be had as asked; the message names the file or folder and the remedy."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,25 +92,18 @@ def load_mnist(data_dir: str | None = None, source: str = "auto") -> Dataset:
             `"auto"` too), if nothing can be written, or if `source="real"` finds no data.
         ValueError: If `source` is none of the three.
     """
-    if source not in ("auto", "real", "stand-in"):
-        raise ValueError(
-            f'`source` must be "auto", "real" or "stand-in". Received: source={source!r}'
-        )
-    root = _default_root() if data_dir is None else Path(data_dir).expanduser()
-    if not root.is_dir() and (data_dir is not None or root.exists()):
-        problem = "is not a folder" if root.exists() else "does not exist"
-        raise DataError(f"The data folder {root} {problem}. Name an existing folder.")
+    root = find_root(data_dir, source)
     if source == "stand-in":
         return _stand_in()
-    if _prepared(root).is_dir():
+    if PREPARED.path(root).is_dir():
         return _read_prepared(root)
 
     folder = _folder_with_files(root)
     if folder is not None:
         files = _read_files(folder)
-        target = _writable_root(root, folder)
-        if not _prepared(target).is_dir():
-            _prepare(target, files)
+        target = writable_root(root, folder)
+        if not PREPARED.path(target).is_dir():
+            PREPARED.prepare(target, files)
         return _read_prepared(target)
 
     try:
@@ -131,17 +118,8 @@ def load_mnist(data_dir: str | None = None, source: str = "auto") -> Dataset:
             raise DataError(problem) from error
         print(f"{problem} Going on with a stand-in.", file=sys.stderr)
         return _stand_in()
-    _prepare(root, files)
+    PREPARED.prepare(root, files)
     return _read_prepared(root)
-
-
-def _default_root() -> Path:
-    return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
-
-
-def _prepared(root: Path) -> Path:
-    # Complete if it exists at all: it only ever appears by the renaming of a finished folder.
-    return root / "mnist" / "3.0.1"
 
 
 def _folder_with_files(root: Path) -> Path | None:
@@ -149,15 +127,6 @@ def _folder_with_files(root: Path) -> Path | None:
         if any((folder / name).exists() for name in _FILE_SHA256):
             return folder
     return None
-
-
-def _writable_root(root: Path, folder: Path) -> Path:
-    if folder != root and os.access(root, os.W_OK):
-        return root
-    default = _default_root()
-    if default.resolve() == root.resolve():
-        return Path("~/tensorflow_datasets").expanduser()
-    return default
 
 
 def _read_files(folder: Path) -> dict[str, bytes]:
@@ -177,81 +146,21 @@ def _read_files(folder: Path) -> dict[str, bytes]:
 
 
 def _download_files() -> dict[str, bytes]:
-    # Not left to TFDS: without a network it goes on trying for more than three minutes.
     files = {}
     for name in _FILE_SHA256:
-        try:
-            with urllib.request.urlopen(_URL + name, timeout=_CONNECTION_TIMEOUT) as response:
-                files[name] = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise ConnectionError(f"{_URL + name}: {error}") from error
+        files[name] = download(_URL + name)
         _check_file(name, files[name], origin=_URL + name)
     return files
 
 
 def _check_file(name: str, content: bytes, origin: str) -> None:
-    _check_sha256(content, _FILE_SHA256[name], origin, f"Replace it by the file from {_URL}.")
-
-
-def _check_sha256(content: bytes, expected: str, subject: str, remedy: str) -> None:
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise DataError(
-            f"{subject}: damaged, or not the original. The SHA-256 should be {expected} but is "
-            f"{found}. {remedy}"
-        )
-
-
-def _prepare(root: Path, files: dict[str, bytes]) -> None:
-    """Lets TFDS write its copy of MNIST under `root`, whole or not at all."""
-    import tensorflow as tf
-    import tensorflow_datasets as tfds
-
-    prepared = _prepared(root)
-    print(f"Preparing MNIST once (about half a minute) in {prepared} ...", file=sys.stderr)
-    workspace = root / ".mnist-being-prepared"
-    manual = workspace / "downloads" / "manual"
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with _lock(root):
-            if prepared.is_dir():  # Another process prepared it while we waited.
-                return
-            shutil.rmtree(workspace, ignore_errors=True)  # Left by a start that was killed.
-            try:
-                manual.mkdir(parents=True)
-                for name, content in files.items():
-                    (manual / name).write_bytes(content)
-                tfds.display_progress_bar(sys.stderr.isatty())
-                with contextlib.redirect_stdout(io.StringIO()):  # It names the workspace.
-                    tfds.builder("mnist:3.0.1", data_dir=workspace).download_and_prepare()
-                prepared.parent.mkdir(exist_ok=True)
-                _prepared(workspace).rename(prepared)
-            finally:
-                shutil.rmtree(workspace, ignore_errors=True)
-    except (OSError, tf.errors.OpError) as error:
-        raise DataError(
-            f"MNIST cannot be prepared in {root}: {error}. Set TFDS_DATA_DIR to a folder that can "
-            "be written to and has 200 MB to spare."
-        ) from error
-
-
-@contextlib.contextmanager
-def _lock(folder: Path):
-    # A lock on the folder itself leaves no file behind, and ends with the process even if killed.
-    import fcntl  # POSIX only, so not at the top: reading needs no lock.
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    check_sha256(content, _FILE_SHA256[name], origin, f"Replace it by the file from {_URL}.")
 
 
 def _read_prepared(root: Path) -> Dataset:
     import tensorflow_datasets as tfds
 
-    folder = _prepared(root)
+    folder = PREPARED.path(root)
     remedy = "Delete the folder; the next start prepares it anew."
     arrays = []
     for split in ("train", "test"):
@@ -273,7 +182,7 @@ def _read_prepared(root: Path) -> Dataset:
             array = np.empty_like(stored)
             array[order] = stored
             subject = f"{folder} ({split} {feature}s)"
-            _check_sha256(array.tobytes(), _ARRAY_SHA256[split, feature], subject, remedy)
+            check_sha256(array.tobytes(), _ARRAY_SHA256[split, feature], subject, remedy)
             arrays.append(array)
     return _dataset(
         arrays,
@@ -306,26 +215,3 @@ def _dataset(arrays: list[np.ndarray], **fields: str) -> Dataset:
     arrays = [array.astype(np.int32) if array.ndim == 1 else array for array in arrays]
     content = b"".join(array.tobytes() for array in arrays)
     return Dataset(*arrays, fingerprint=hashlib.sha256(content).hexdigest(), **fields)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command; returns its exit status, 2 after a `DataError`."""
-    parser = argparse.ArgumentParser(
-        prog="python -m reproduce.data", description="Find, check and if need be prepare MNIST."
-    )
-    parser.add_argument("--data-dir", help="folder with MNIST (default: that of TFDS)")
-    parser.add_argument("--data", choices=("auto", "real", "stand-in"), default="auto")
-    options = parser.parse_args(arguments)
-    try:
-        dataset = load_mnist(options.data_dir, options.data)
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(dataset.description)
-    print(f"read from {dataset.location}")
-    print(f"fingerprint {dataset.fingerprint}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -19,7 +19,9 @@ import urllib.error
 import numpy as np
 import pytest
 
-from reproduce import data
+from reproduce.data import __main__ as command
+from reproduce.data import mnist as data
+from reproduce.data import store
 
 NAMES = (
     "train-images-idx3-ubyte.gz",
@@ -39,7 +41,7 @@ def own_home(tmp_path, monkeypatch):
     def urlopen(url, timeout):
         raise urllib.error.URLError("no network in tests")
 
-    monkeypatch.setattr(data.urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(store.urllib.request, "urlopen", urlopen)
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ def forbid(monkeypatch, *names):
         def called(*args, name=name, **kwargs):
             raise AssertionError(f"{name} must not be called")
 
-        monkeypatch.setattr(data, name, called)
+        monkeypatch.setattr(store.Prepared if name == "prepare" else data, name, called)
 
 
 def tree(path):
@@ -174,7 +176,7 @@ def test_without_data_and_network_real_is_an_error_and_auto_falls_back(folder, c
     assert "no network in tests" in capsys.readouterr().err
     assert data.load_mnist(source="auto").source == "stand-in"  # With the default folder, too.
     assert tree(folder) == []
-    assert not data._default_root().exists()
+    assert not store.default_root().exists()
 
 
 @pytest.mark.parametrize("source", ["auto", "real"])
@@ -185,7 +187,7 @@ def test_without_data_and_network_real_is_an_error_and_auto_falls_back(folder, c
     ids=["truncated", "altered"],
 )
 def test_damaged_file_is_an_error(fake_files, monkeypatch, source, place, damage):
-    forbid(monkeypatch, "_stand_in", "_download_files", "_prepare")
+    forbid(monkeypatch, "_stand_in", "_download_files", "prepare")
     (fake_files / place).mkdir(parents=True, exist_ok=True)
     for name in NAMES:
         (fake_files / name).rename(fake_files / place / name)
@@ -200,7 +202,7 @@ def test_damaged_file_is_an_error(fake_files, monkeypatch, source, place, damage
 
 @pytest.mark.parametrize("source", ["auto", "real"])
 def test_missing_file_is_an_error(fake_files, monkeypatch, source):
-    forbid(monkeypatch, "_stand_in", "_download_files", "_prepare")
+    forbid(monkeypatch, "_stand_in", "_download_files", "prepare")
     (fake_files / NAMES[1]).unlink()
     with pytest.raises(data.DataError) as caught:
         data.load_mnist(str(fake_files), source)
@@ -211,8 +213,8 @@ def test_missing_file_is_an_error(fake_files, monkeypatch, source):
 
 @pytest.mark.parametrize("source", ["auto", "real"])
 def test_damaged_download_is_an_error(folder, monkeypatch, source):
-    forbid(monkeypatch, "_stand_in", "_prepare")
-    monkeypatch.setattr(data.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(b"login"))
+    forbid(monkeypatch, "_stand_in", "prepare")
+    monkeypatch.setattr(store.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(b"login"))
     with pytest.raises(data.DataError, match="storage.googleapis.com.*train-images.*damaged"):
         data.load_mnist(str(folder), source)
     assert tree(folder) == []
@@ -228,8 +230,10 @@ def test_download_is_prepared_in_the_data_folder(fake_files, folder, monkeypatch
         return io.BytesIO(contents[url.rsplit("/", 1)[1]])
 
     calls = []
-    monkeypatch.setattr(data.urllib.request, "urlopen", urlopen)
-    monkeypatch.setattr(data, "_prepare", lambda root, files: calls.append((root, files)))
+    monkeypatch.setattr(store.urllib.request, "urlopen", urlopen)
+    monkeypatch.setattr(
+        store.Prepared, "prepare", lambda self, root, files: calls.append((root, files))
+    )
     monkeypatch.setattr(data, "_read_prepared", lambda root: root)
     assert data.load_mnist(str(folder)) == folder
     assert calls == [(folder, contents)]
@@ -269,15 +273,15 @@ def test_target_of_a_plain_folder_is_never_that_folder(tmp_path, monkeypatch):
     home = tmp_path / "home" / "tensorflow_datasets"
     plain, other = tmp_path / "plain", tmp_path / "other"
     plain.mkdir()
-    assert data._writable_root(plain, plain) == home
+    assert store.writable_root(plain, plain) == home
     monkeypatch.setenv("TFDS_DATA_DIR", str(other))
-    assert data._writable_root(plain, plain) == other
+    assert store.writable_root(plain, plain) == other
     monkeypatch.setenv("TFDS_DATA_DIR", str(plain))
-    assert data._writable_root(plain, plain) == home
+    assert store.writable_root(plain, plain) == home
     manual = plain / "downloads" / "manual"
-    assert data._writable_root(plain, manual) == plain
-    monkeypatch.setattr(data.os, "access", lambda path, mode: False)
-    assert data._writable_root(plain, manual) == home
+    assert store.writable_root(plain, manual) == plain
+    monkeypatch.setattr(store.os, "access", lambda path, mode: False)
+    assert store.writable_root(plain, manual) == home
 
 
 def test_both_splits_are_in_file_order(prepared, real_files):
@@ -305,7 +309,7 @@ def test_prepared_root_holds_nothing_else(prepared):
 
 
 def test_second_start_reads_the_prepared_copy(prepared, prepared_copy, monkeypatch):
-    forbid(monkeypatch, "_prepare", "_download_files", "_read_files", "_stand_in")
+    forbid(monkeypatch, "prepare", "_download_files", "_read_files", "_stand_in")
     dataset = data.load_mnist(str(prepared_copy))
     assert dataset.fingerprint == prepared[1].fingerprint
     assert dataset.location == str(prepared_copy / "mnist" / "3.0.1")
@@ -320,11 +324,11 @@ def test_plain_folder_is_left_alone_and_its_copy_found_again(
     home = tmp_path / "home" / "tensorflow_datasets"
     calls = []
 
-    def prepare(root, files):
+    def prepare(self, root, files):
         calls.append(root)
         shutil.copytree(prepared[0] / "mnist", root / "mnist")
 
-    monkeypatch.setattr(data, "_prepare", prepare)
+    monkeypatch.setattr(store.Prepared, "prepare", prepare)
     first, second = (data.load_mnist(str(folder), "real") for _ in range(2))
     assert calls == [home]
     assert first.fingerprint == second.fingerprint == prepared[1].fingerprint
@@ -361,7 +365,7 @@ def test_start_after_one_that_was_killed(real_files, prepared, tmp_path, monkeyp
     root = tmp_path / "home" / "tensorflow_datasets"
     workspace = root / ".mnist-being-prepared"
     process = subprocess.Popen(
-        [sys.executable, "-m", "reproduce.data", "--data-dir", str(real_files)],
+        [sys.executable, "-m", "reproduce.data", "--only", "mnist", "--data-dir", str(real_files)],
         cwd=REPOSITORY,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -396,7 +400,7 @@ def test_start_after_one_that_was_killed(real_files, prepared, tmp_path, monkeyp
 
 
 def test_command_prints_description_location_and_fingerprint(capsys):
-    assert data.main(["--data", "stand-in"]) == 0
+    assert command.main(["--only", "mnist", "--data", "stand-in"]) == 0
     lines = capsys.readouterr().out.splitlines()
     dataset = data.load_mnist(source="stand-in")
     assert lines == [
@@ -407,7 +411,7 @@ def test_command_prints_description_location_and_fingerprint(capsys):
 
 
 def test_command_reports_errors_in_one_line(folder, capsys):
-    assert data.main(["--data-dir", str(folder / "missing")]) == 2
+    assert command.main(["--only", "mnist", "--data-dir", str(folder / "missing")]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("error: The data folder ")
