@@ -18,6 +18,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from reproduce import cli, config, figure5_right, mnist_convnet  # noqa: E402
+from reproduce.device import device  # noqa: E402
 
 
 def by_hand(training, images, labels):
@@ -123,7 +124,7 @@ def main():
             start = time.perf_counter()
             run_steps(tf.constant(0), count).numpy()
             times[name].append((time.perf_counter() - start) / arguments.steps)
-    print(f"{arguments.rounds} rounds of {arguments.steps} steps on {figure5_right.device()}")
+    print(f"{arguments.rounds} rounds of {arguments.steps} steps on {device()}")
     for name, seconds in times.items():
         low, median, high = 1000 * np.quantile(seconds, (0, 0.5, 1))
         print(f"{name:<28} {median:6.1f} ms a step (from {low:.1f} to {high:.1f})")

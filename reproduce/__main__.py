@@ -8,6 +8,7 @@ import pathlib
 COMMANDS = {
     "reproduce.theory": "2",
     "reproduce.figure1": "below 1",
+    "reproduce.figure3": "20",
     "reproduce.figure5_right": "20",
     "reproduce.data": "1",
     "reproduce.report": "below 1",

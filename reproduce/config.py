@@ -91,6 +91,8 @@ def _build(cls, values, where, prefix):
     hints = typing.get_type_hints(cls)
     arguments = {}
     for name in fields:
+        if name not in values and fields[name].default is not dataclasses.MISSING:
+            continue
         if name not in values:
             raise ConfigError(f"{where}: the key `{prefix}{name}` is missing.")
         arguments[name] = _coerce(values[name], hints[name], where, prefix + name)

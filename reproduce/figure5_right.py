@@ -23,7 +23,6 @@ from reproduce import cli
 cli.quiet_tensorflow()
 
 import dataclasses  # noqa: E402
-import os  # noqa: E402
 import shutil  # noqa: E402
 import time  # noqa: E402
 
@@ -42,7 +41,8 @@ from reproduce import (  # noqa: E402
     report,
 )
 from reproduce.claims import figure5_right as claims  # noqa: E402
-from reproduce.claims import format_table  # noqa: E402
+from reproduce.claims import format_table, only_comparable  # noqa: E402
+from reproduce.device import device  # noqa: E402
 
 FIGURE = "figure5_right"
 PANEL = claims.PANEL
@@ -229,16 +229,6 @@ def _hyperparameters(training):
     return {name: getattr(training, name) for name in names}
 
 
-def device():
-    """The GPU that TensorFlow found, or how many cores this process may use."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
-    restricted = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if restricted else os.cpu_count()
-    return f"CPU, {cores} core{'s' if cores > 1 else ''}"
-
-
 def main(arguments=None):
     """Train what is asked for and missing; then judge, draw and print."""
     parser = cli.parser(FIGURE, __doc__, ARMS, default_arms=("original", "overparameterized"))
@@ -287,7 +277,7 @@ def main(arguments=None):
 def conclude(folder, dataset, settings):
     """Curves, verdicts, figure and summary from all records of the folder."""
     finished = folder.records()
-    verdicts = claims.only_comparable(claims.verdicts(finished), dataset.source)
+    verdicts = only_comparable(claims.verdicts(finished), dataset.source)
     folder.write_curves(finished)
     draw(finished, dataset, folder.path)
     folder.write_summary(

@@ -41,13 +41,14 @@ class Record:
     """One finished run.
 
     Attributes:
-        series: Name of the curve; with `seed` it names the run.
+        series: Name of the curve; with `seed` and `panel` it names the run.
         seed: Integer.
         learning_rate: The run's initial learning rate.
         settings: Everything that the numbers depend on, the data apart: plain values.
         curves: From panel to a list of `[iteration, value]`, iterations ascending.
         results: Numbers measured once per run: plain values.
         provenance: When, where, with which versions and for how long it ran.
+        panel: The panel that it is a run of, where the same series has one in each panel.
     """
 
     series: str
@@ -57,10 +58,11 @@ class Record:
     curves: dict
     results: dict
     provenance: dict
+    panel: str = ""
 
     @property
     def name(self):
-        return run_name(self.series, self.seed)
+        return run_name(self.series, self.seed, self.panel)
 
     def numbers(self):
         """The record without what may differ between two runs of the same command."""
@@ -69,9 +71,9 @@ class Record:
         return values
 
 
-def run_name(series, seed):
+def run_name(series, seed, panel=""):
     """File name of a run, without its ending."""
-    return f"{slug(series)}-seed-{seed}"
+    return f"{slug(f'{panel} {series}'.strip())}-seed-{seed}"
 
 
 def slug(series):
@@ -131,13 +133,13 @@ class ResultsFolder:
                 f"{', '.join(sorted(keys))}; see {path}). Choose another folder with --out."
             )
 
-    def has(self, series, seed, settings):
+    def has(self, series, seed, settings, panel=""):
         """Whether this run is finished.
 
         Raises:
             RecordsError: If a run of that name but with other settings is.
         """
-        path = self._record_path(run_name(series, seed))
+        path = self._record_path(run_name(series, seed, panel))
         if not path.exists():
             return False
         if read_record(path).settings != settings:

@@ -37,6 +37,16 @@ def not_run(statement, source, how):
     return Verdict(statement, source, "", how, NOT_RUN)
 
 
+def only_comparable(verdicts, source):
+    """The verdicts, those on the paper's own numbers struck out if the data is a stand-in."""
+    if source == "real":
+        return verdicts
+    return [
+        Verdict(v.statement, v.source, "", "the data is a stand-in", NOT_COMPARABLE)
+        for v in verdicts
+    ]
+
+
 def format_table(verdicts):
     """The verdicts as text for the console."""
     lines = []

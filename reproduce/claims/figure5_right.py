@@ -3,7 +3,7 @@
 import numpy as np
 
 from reproduce import curves, paper
-from reproduce.claims import NOT_COMPARABLE, Verdict, judge, not_run
+from reproduce.claims import judge, not_run
 
 PANEL = "fig5R_mnist"
 FULL_LENGTH = 8593
@@ -29,16 +29,6 @@ def verdicts(records):
         *_alternative_settings(groups),
         _second_network(groups),
         *_tutorial_log(groups),
-    ]
-
-
-def only_comparable(verdicts_, source):
-    """The verdicts, those on the paper's own numbers struck out if the data is a stand-in."""
-    if source == "real":
-        return verdicts_
-    return [
-        Verdict(v.statement, v.source, "", "the data is a stand-in", NOT_COMPARABLE)
-        for v in verdicts_
     ]
 
 

@@ -187,8 +187,8 @@ def test_the_tutorials_log(loss, verdict_):
 
 def test_a_stand_in_says_nothing_of_the_papers_numbers():
     found = figure5_right.verdicts([record("original"), record("overparameterized")])
-    assert figure5_right.only_comparable(found, "real") == found
-    struck = figure5_right.only_comparable(found, "stand-in")
+    assert claims.only_comparable(found, "real") == found
+    struck = claims.only_comparable(found, "stand-in")
     assert {v.verdict for v in struck} == {claims.NOT_COMPARABLE}
     assert [v.statement for v in struck] == [v.statement for v in found]
 

@@ -1,0 +1,353 @@
+"""The linear regression figures: from a configuration to runs, records, curves and a figure.
+
+A figure has panels, one a loss; a panel has series, the curves of a plot; a series is run at each
+of its learning rates. The run at the rate `plotted` is the one to be laid over the paper's curve
+and bears the series' name alone; the others are called `1-layer lr=0.1`. Where two names are
+needed, `1-layer as_stated` is what the paper's text says: the rate with the least final loss.
+"""
+
+import dataclasses
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from reproduce import (
+    claims,
+    cli,
+    config,
+    curves,
+    data,
+    linear_networks,
+    paper,
+    plots,
+    records,
+    report,
+)
+from reproduce.claims import regression as checks
+from reproduce.device import device
+from reproduce.gradient_flow import gradient_flow
+from reproduce.optimum import optimum
+
+POINTS = 120  # on a curve, log-spaced, besides the iterations of the paper's digitised points
+PLATEAU = 0.99  # a run above this part of the loss at zero has not left it
+MULTIPLY_ADDS_PER_SECOND = 4e10  # of two CPU cores, for the estimate of the time
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """A curve of the plot; see `linear_networks.Run` for what is not explained here.
+
+    Attributes:
+        name: As in the paper's plots, where it is one of theirs.
+        rates: Learning rates to run; none for a flow.
+        plotted: The rate, of these, of the run to be laid over the paper's curve. None: the one
+            with the least final loss, as the paper's text says.
+        flow: Lay over the paper's curve, instead of a run, gradient flow at this pace: its time
+            is this times the iteration.
+    """
+
+    name: str
+    depth: int
+    rates: list[float]
+    plotted: float | None = None
+    flow: float | None = None
+    width: int = 1
+    optimizer: str = "sgd"
+    start: str = "near_zero"
+    rule: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """One plot: `p` of the l_p loss, and the series."""
+
+    name: str
+    p: int
+    series: list[Series]
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A figure: iterations a run, standard deviation of the start, panels; and under --smoke."""
+
+    steps: int
+    stddev: float
+    panels: list[Panel]
+    smoke_steps: int
+
+    def __post_init__(self):
+        config.check_positive(self, ("steps", "stddev", "smoke_steps"))
+        for panel in self.panels:
+            for series in panel.series:
+                config.check_positive(series, ("depth", "width", "rates"))
+                if series.plotted is not None and series.plotted not in series.rates:
+                    raise config.ConfigError(
+                        f"{panel.name}, {series.name}: `plotted` must be one of `rates`. "
+                        f"Received: {series.plotted:g}"
+                    )
+
+
+def plan(settings, seeds):
+    """The runs of a figure: a dict from panel, series and seed to `linear_networks.Run`.
+
+    A flow is among them, at its pace as the learning rate, under the series' name.
+    """
+    runs = {}
+    for panel in settings.panels:
+        for series in panel.series:
+            rates = {f"{series.name} lr={rate:g}": rate for rate in series.rates}
+            if series.plotted is not None:
+                del rates[f"{series.name} lr={series.plotted:g}"]
+                rates[series.name] = series.plotted
+            if series.flow is not None:
+                rates[series.name] = series.flow
+            for name, rate in rates.items():
+                for seed in seeds:
+                    runs[panel.name, name, seed] = linear_networks.Run(
+                        p=panel.p,
+                        depth=series.depth,
+                        learning_rate=rate,
+                        seed=seed,
+                        width=series.width,
+                        optimizer=series.optimizer,
+                        start=series.start,
+                        stddev=settings.stddev,
+                        rule=series.rule,
+                    )
+    return runs
+
+
+def is_flow(settings, panel, name):
+    """Whether the run of this name is a gradient flow."""
+    return any(
+        series.flow is not None and series.name == name
+        for each in settings.panels
+        if each.name == panel
+        for series in each.series
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """What a figure of this kind differs in from the others.
+
+    Attributes:
+        name: Of its module, its configuration and its results folder.
+        title: For the plot and the report.
+        description: What `--help` says first.
+        verdicts: From all records to a list of `claims.Verdict`.
+    """
+
+    name: str
+    title: str
+    description: str
+    verdicts: callable
+
+
+def main(figure, arguments=None):
+    """The command of a `Figure`: run what is missing; then judge, draw and print."""
+    parser = cli.parser(figure.name, figure.description, ("all",), default_arms=("all",))
+    arguments = parser.parse_args(arguments)
+    with cli.reported_errors():
+        settings = cli.load_config(arguments, Config)
+        dataset = data.load_ethanol(arguments.data_dir, arguments.data)
+        print(dataset.description, flush=True)
+        folder = records.ResultsFolder(
+            cli.results_path(arguments, figure.name, dataset),
+            identity={
+                "figure": figure.name,
+                "data": {"source": dataset.source, "fingerprint": dataset.fingerprint},
+                "config": config.as_dict(settings),
+            },
+            resume=arguments.resume,
+        )
+        missing = {
+            key: run
+            for key, run in plan(settings, arguments.seeds).items()
+            if not folder.has(*key[1:], _settings(key, run, settings), panel=key[0])
+        }
+        missing = cli.shard(arguments, missing)
+        if missing and not arguments.quiet:
+            print(_estimate(missing.values(), dataset, settings.steps), flush=True)
+        for record in _run(figure, missing, dataset, settings, arguments):
+            folder.save(record)
+        verdicts = conclude(figure, folder, dataset, settings)
+    print(claims.format_table(verdicts))
+    print(f"\nFigure: {folder.path / 'figure.png'}")
+    print(f"TensorBoard: tensorboard --logdir {cli.log_root(arguments, figure.name, dataset)}")
+
+
+def _settings(key, run, settings):
+    """Everything that a run's numbers depend on, the data apart."""
+    return {
+        **dataclasses.asdict(run),
+        "steps": settings.steps,
+        "flow": is_flow(settings, *key[:2]),
+    }
+
+
+def _estimate(runs, dataset, steps):
+    m, d = dataset.features.shape
+    multiply_adds = steps * sum(2 * m * d + 3 * run.width * (run.width + d) for run in runs)
+    minutes = multiply_adds / MULTIPLY_ADDS_PER_SECOND / 60
+    return f"{len(runs)} runs of {steps} iterations, roughly {minutes:.1f} minutes on 2 cores."
+
+
+def _record_at(panel, steps):
+    spaced = np.geomspace(1, steps, POINTS).astype(int)
+    return sorted({0, *map(int, spaced), *(t for t in paper.iterations(panel) if t <= steps)})
+
+
+def _run(figure, runs, dataset, settings, arguments):
+    """Train the runs, those of a panel together; yield their records as a panel ends."""
+    root = cli.log_root(arguments, figure.name, dataset)
+    for panel in settings.panels:
+        mine = {key: run for key, run in runs.items() if key[0] == panel.name}
+        flows = {key: run for key, run in mine.items() if is_flow(settings, *key[:2])}
+        descents = {key: run for key, run in mine.items() if key not in flows}
+        if mine:
+            _, least = optimum(dataset.features, dataset.targets, panel.p)
+        for key, run in flows.items():
+            started = time.time()
+            trajectory = _flow(run, dataset, _record_at(panel.name, settings.steps))
+            yield _record(key, run, trajectory, least, dataset, settings, root, started, 1)
+        if descents:
+            started = time.time()
+            trajectories = _descend(panel.name, descents, dataset, settings, arguments, root)
+            for (key, run), trajectory in zip(descents.items(), trajectories):
+                yield _record(
+                    key, run, trajectory, least, dataset, settings, root, started, len(descents)
+                )
+
+
+def _descend(panel, runs, dataset, settings, arguments, root):
+    with cli.progress_bar(arguments, panel, settings.steps) as bar:
+
+        def on_progress(iteration, alive):
+            bar.set_postfix(runs=alive, refresh=False)
+            bar.update(iteration - bar.n)
+
+        return linear_networks.train(
+            list(runs.values()),
+            dataset.features,
+            dataset.targets,
+            settings.steps,
+            _record_at(panel, settings.steps),
+            root / "checkpoints" / f"{panel}.npz",
+            on_progress,
+        )
+
+
+def _flow(run, dataset, iterations):
+    kernels = gradient_flow(
+        linear_networks.initial_factors(run, dataset.features.shape[1]),
+        dataset.features,
+        dataset.targets,
+        run.p,
+        np.array(iterations) * run.learning_rate,
+    )
+    values = linear_networks.losses(kernels.T, dataset.features, dataset.targets, run.p)
+    return linear_networks.Trajectory(
+        [[t, float(value)] for t, value in zip(iterations, values)], None, kernels[-1]
+    )
+
+
+def _record(key, run, trajectory, least, dataset, settings, root, started, together):
+    """A run as a record, and its curve in TensorBoard's logs."""
+    panel, series, seed = key
+    curve = [[t, curves.rounded(loss - least)] for t, loss in trajectory.losses]
+    at_zero = np.mean(dataset.targets**run.p) - least
+    log_dir = root / panel / records.slug(series) / f"seed-{seed}"
+    with tf.summary.create_file_writer(str(log_dir)).as_default():
+        for t, value in curve:
+            tf.summary.scalar("distance_from_optimum", value, step=t)
+    left = [t for t, value in curve if value < PLATEAU * at_zero]
+    return records.Record(
+        series=series,
+        seed=seed,
+        learning_rate=run.learning_rate,
+        settings=_settings(key, run, settings),
+        curves={panel: curve},
+        results={
+            "optimum": curves.rounded(least),
+            "at_zero": curves.rounded(at_zero),
+            "diverged_at": trajectory.diverged_at,
+            "left_plateau_at": left[0] if left else None,
+        },
+        provenance={
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+            # Runs of a panel are trained together: each has its share.
+            "seconds": round((time.time() - started) / together, 1),
+            "settings_digest": config.digest(_settings(key, run, settings)),
+            **records.provenance(device(), dataset),
+        },
+        panel=panel,
+    )
+
+
+def conclude(figure, folder, dataset, settings):
+    """Curves, verdicts, figure and summary from all records of the folder."""
+    finished = folder.records()
+    finished += as_stated(finished, settings)
+    verdicts = claims.only_comparable(figure.verdicts(finished), dataset.source)
+    folder.write_curves(finished)
+    draw(figure, finished, dataset, settings, folder.path)
+    folder.write_summary(
+        report.summary(
+            figure=figure.name,
+            title=figure.title,
+            command=f"python -m reproduce.{figure.name}",
+            dataset=dataset,
+            config_digest=config.digest(config.as_dict(settings)),
+            records=folder.records(),
+            verdicts=verdicts,
+            distances=checks.distances(finished),
+            tables={
+                f"Panel {panel.name}: distance from the optimum": checks.table(
+                    finished, panel.name, settings.steps
+                )
+                for panel in settings.panels
+            },
+        )
+    )
+    return verdicts
+
+
+def as_stated(finished, settings):
+    """What the paper's text says to plot: of each series, the rate with the least final loss.
+
+    Returns:
+        Copies of records under the name `1-layer as_stated`, and under the paper's own name where
+        no run has it. The final loss is the median over the seeds; a run that diverged has none.
+    """
+    result = []
+    for panel in settings.panels:
+        for series in panel.series:
+            groups = checks.groups(finished, panel.name)
+            best = checks.best_of(groups, series.name, settings.steps)
+            if best is None or len(series.rates) < 2:
+                continue
+            names = [f"{series.name} as_stated"]
+            if series.plotted is None and series.flow is None:
+                names.append(series.name)
+            result += [
+                dataclasses.replace(record, series=name) for name in names for record in best
+            ]
+    return result
+
+
+def draw(figure, finished, dataset, settings, folder):
+    """A panel each: median and band over the seeds, with the paper's curves."""
+    title = figure.title if dataset.source == "real" else f"{figure.title}\n{dataset.description}"
+    plot, axes = plots.new_figure(len(settings.panels), title)
+    for panel, panel_axes in zip(settings.panels, axes):
+        mine = [record for record in finished if record.panel == panel.name]
+        for series, colour in zip(panel.series, plots.COLOURS):
+            plots.draw_runs(panel_axes, mine, panel.name, series.name, series.name, colour)
+            stated = f"{series.name} as_stated"
+            if series.plotted is not None or series.flow is not None:
+                plots.draw_runs(panel_axes, mine, panel.name, stated, stated, colour, "--")
+            plots.draw_paper(panel_axes, panel.name, series.name, colour)
+        plots.finish_axes(panel_axes, panel.name, "iteration", "distance from the optimum")
+    plots.save(plot, folder)

@@ -1,0 +1,169 @@
+"""The regression figures: what is run, what is left behind, and which rates are laid over."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from reproduce import cli, config, figure3, linear_networks, records, regression
+
+RATES = [0.001, 0.01, 10.0]
+SMALL = {
+    "steps": 40,
+    "stddev": 0.01,
+    "smoke_steps": 5,
+    "panels": [
+        {
+            "name": "fig3L_l2",
+            "p": 2,
+            "series": [
+                {"name": "1-layer", "depth": 1, "rates": RATES, "plotted": 0.01},
+                {"name": "2-layer", "depth": 2, "rates": RATES},
+            ],
+        },
+        {
+            "name": "fig3R_l4",
+            "p": 4,
+            "series": [{"name": "1-layer", "depth": 1, "rates": [0.001], "flow": 0.002}],
+        },
+    ],
+}
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return load(tmp_path, SMALL)
+
+
+def load(folder, values):
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return config.load(path, regression.Config, [])
+
+
+def command(tmp_path, *arguments):
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(SMALL))
+    shared = ["--config", str(path), "--data", "stand-in", "--out", str(tmp_path / "results")]
+    figure3.main([*shared, "--quiet", *arguments])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("figure")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        command(path, "--seeds", "0", "1")
+    return path
+
+
+def test_plan_names_every_run_once(settings):
+    runs = regression.plan(settings, seeds=[3])
+    assert {key[:2]: run.learning_rate for key, run in runs.items()} == {
+        ("fig3L_l2", "1-layer"): 0.01,
+        ("fig3L_l2", "1-layer lr=0.001"): 0.001,
+        ("fig3L_l2", "1-layer lr=10"): 10.0,
+        ("fig3L_l2", "2-layer lr=0.001"): 0.001,
+        ("fig3L_l2", "2-layer lr=0.01"): 0.01,
+        ("fig3L_l2", "2-layer lr=10"): 10.0,
+        ("fig3R_l4", "1-layer"): 0.002,
+        ("fig3R_l4", "1-layer lr=0.001"): 0.001,
+    }
+    assert {run.seed for run in runs.values()} == {3}
+    assert runs["fig3L_l2", "2-layer lr=0.01", 3] == linear_networks.Run(
+        p=2, depth=2, learning_rate=0.01, seed=3
+    )
+
+
+def test_the_plotted_rate_is_one_that_is_run(tmp_path):
+    values = yaml.safe_load(yaml.safe_dump(SMALL))
+    values["panels"][0]["series"][0]["plotted"] = 0.02
+    with pytest.raises(config.ConfigError, match="1-layer: `plotted` must be one of"):
+        load(tmp_path, values)
+
+
+@pytest.mark.parametrize("figure", [figure3])
+def test_the_figure_s_own_configuration_is_sound(figure):
+    settings = config.load(
+        cli.CONFIGS / f"{figure.FIGURE.name}.yaml", regression.Config, []
+    )
+    assert len(regression.plan(settings, [0])) == 2 * 3 * 10 + 3
+
+
+def test_a_run_leaves_records_curves_summary_figure_and_logs(finished):
+    results = finished / "results"
+    found = records.read_records(results)
+    assert len(found) == 2 * 8
+    table = pd.read_csv(results / "curves.csv")
+    assert not table.duplicated(["panel", "series", "seed", "iteration"]).any()
+    assert {"1-layer as_stated", "2-layer as_stated", "2-layer"} <= set(table.series)
+    for name in ("figure.png", "figure.pdf", "summary.json"):
+        assert (results / name).stat().st_size > 1000
+    logs = finished / "runs" / "stand-in" / "figure3"
+    assert len(list(logs.glob("*/*/seed-*/events*"))) == len(found)
+    assert not list(logs.glob("checkpoints/*"))
+
+
+def test_a_record_is_of_the_run_that_it_names(finished):
+    dataset = regression.data.load_ethanol(source="stand-in")
+    by_name = {record.name: record for record in records.read_records(finished / "results")}
+    record = by_name["fig3L_l2_1-layer-seed-1"]
+    run = linear_networks.Run(p=2, depth=1, learning_rate=0.01, seed=1)
+    (expected,) = linear_networks.train([run], dataset.features, dataset.targets, 40, [0, 40])
+    _, least = regression.optimum(dataset.features, dataset.targets, 2)
+    found = dict(map(tuple, record.curves["fig3L_l2"]))
+    for t, loss in expected.losses:
+        assert found[t] == pytest.approx(loss - least, rel=1e-5)
+    assert record.results["optimum"] == pytest.approx(least, rel=1e-5)
+    assert by_name["fig3L_l2_1-layer_lr=10-seed-0"].results["diverged_at"] is not None
+    # A slow flow follows the descent at the same pace.
+    flow = dict(map(tuple, by_name["fig3R_l4_1-layer-seed-0"].curves["fig3R_l4"]))
+    descent = dict(map(tuple, by_name["fig3R_l4_1-layer_lr=0.001-seed-0"].curves["fig3R_l4"]))
+    assert flow[20] == pytest.approx(descent[40], rel=0.1)
+
+
+def test_a_second_start_runs_nothing_again(finished, monkeypatch):
+    monkeypatch.chdir(finished)
+    before = {path: path.stat().st_mtime_ns for path in finished.glob("results/records/*")}
+    monkeypatch.setattr(linear_networks, "train", None)
+    monkeypatch.setattr(regression, "gradient_flow", None)
+    command(finished, "--seeds", "0", "1", "--resume")
+    assert before == {path: path.stat().st_mtime_ns for path in finished.glob("results/records/*")}
+
+
+def record(series, values, rate=0.1, diverged=None, flow=False, seed=0):
+    return records.Record(
+        series=series,
+        seed=seed,
+        learning_rate=rate,
+        settings={"steps": 40, "flow": flow},
+        curves={"fig3L_l2": [list(point) for point in values]},
+        results={"diverged_at": diverged, "left_plateau_at": None},
+        provenance={},
+        panel="fig3L_l2",
+    )
+
+
+def test_as_stated_is_the_rate_with_the_least_final_loss(settings):
+    found = [
+        record("1-layer", [(0, 1), (40, 0.5)]),
+        record("1-layer lr=0.001", [(0, 1), (40, 0.2)]),
+        record("1-layer lr=10", [(0, 1), (3, 0.01)], diverged=4),
+        record("2-layer lr=0.01", [(0, 1), (40, 0.3)]),
+        record("2-layer lr=0.001", [(0, 1), (40, 0.1)], flow=True),
+    ]
+    derived = regression.as_stated(found, settings)
+    values = {each.series: each.curves["fig3L_l2"][-1][1] for each in derived}
+    # Where no run is laid over the paper's curve, this one is.
+    assert values == {"1-layer as_stated": 0.2, "2-layer as_stated": 0.3, "2-layer": 0.3}
+    only_diverged = [dataclasses.replace(found[2])]
+    assert regression.as_stated(only_diverged, settings) == []
+
+
+def test_points_are_dense_and_hold_the_paper_s_iterations():
+    points = regression._record_at("fig3L_l2", 1_000_000)
+    assert 60 <= len(points) <= 200 and points[0] == 0 and points[-1] == 1_000_000
+    assert set(regression.paper.iterations("fig3L_l2")) <= set(points)
+    assert np.all(np.diff(points) > 0)
