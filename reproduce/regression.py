@@ -2,8 +2,8 @@
 
 A figure has panels, one a loss; a panel has series, the curves of a plot; a series is run at each
 of its learning rates. The run at the rate `plotted` is the one to be laid over the paper's curve
-and bears the series' name alone; the others are called `1-layer lr=0.1`. Where two names are
-needed, `1-layer as_stated` is what the paper's text says: the rate with the least final loss.
+and bears the series' name alone; the others are called `1-layer lr=0.1`. `1-layer as_stated` is
+what the paper's text says to plot: the rate that it gives, or else that with the least final loss.
 """
 
 import dataclasses
@@ -43,6 +43,7 @@ class Series:
         rates: Learning rates to run; none for a flow.
         plotted: The rate, of these, of the run to be laid over the paper's curve. None: the one
             with the least final loss, as the paper's text says.
+        stated: The rate, of these, that the paper's text gives; None: the best of them.
         flow: Lay over the paper's curve, instead of a run, gradient flow at this pace: its time
             is this times the iteration.
     """
@@ -51,6 +52,7 @@ class Series:
     depth: int
     rates: list[float]
     plotted: float | None = None
+    stated: float | None = None
     flow: float | None = None
     width: int = 1
     optimizer: str = "sgd"
@@ -81,11 +83,13 @@ class Config:
         for panel in self.panels:
             for series in panel.series:
                 config.check_positive(series, ("depth", "width", "rates"))
-                if series.plotted is not None and series.plotted not in series.rates:
-                    raise config.ConfigError(
-                        f"{panel.name}, {series.name}: `plotted` must be one of `rates`. "
-                        f"Received: {series.plotted:g}"
-                    )
+                for name in ("plotted", "stated"):
+                    rate = getattr(series, name)
+                    if rate is not None and rate not in series.rates:
+                        raise config.ConfigError(
+                            f"{panel.name}, {series.name}: `{name}` must be one of `rates`. "
+                            f"Received: {rate:g}"
+                        )
 
 
 def plan(settings, seeds):
@@ -291,6 +295,8 @@ def conclude(figure, folder, dataset, settings):
     finished = folder.records()
     finished += as_stated(finished, settings)
     verdicts = claims.only_comparable(figure.verdicts(finished), dataset.source)
+    if settings.steps < max(paper.iterations(panel.name)[-1] for panel in settings.panels):
+        verdicts = claims.struck_out(verdicts, "the runs are shorter than the paper's")
     folder.write_curves(finished)
     draw(figure, finished, dataset, settings, folder.path)
     folder.write_summary(
@@ -315,7 +321,7 @@ def conclude(figure, folder, dataset, settings):
 
 
 def as_stated(finished, settings):
-    """What the paper's text says to plot: of each series, the rate with the least final loss.
+    """What the paper's text says to plot: the rate that it gives, or that of least final loss.
 
     Returns:
         Copies of records under the name `1-layer as_stated`, and under the paper's own name where
@@ -325,7 +331,10 @@ def as_stated(finished, settings):
     for panel in settings.panels:
         for series in panel.series:
             groups = checks.groups(finished, panel.name)
-            best = checks.best_of(groups, series.name, settings.steps)
+            if series.stated is None:
+                best = checks.best_of(groups, series.name, settings.steps)
+            else:
+                best = groups.get(f"{series.name} lr={series.stated:g}")
             if best is None or len(series.rates) < 2:
                 continue
             names = [f"{series.name} as_stated"]
@@ -338,12 +347,13 @@ def as_stated(finished, settings):
 
 
 def draw(figure, finished, dataset, settings, folder):
-    """A panel each: median and band over the seeds, with the paper's curves."""
+    """A panel each: what the paper plots, median and band over the seeds, with its curves."""
     title = figure.title if dataset.source == "real" else f"{figure.title}\n{dataset.description}"
     plot, axes = plots.new_figure(len(settings.panels), title)
     for panel, panel_axes in zip(settings.panels, axes):
         mine = [record for record in finished if record.panel == panel.name]
-        for series, colour in zip(panel.series, plots.COLOURS):
+        plotted = [each for each in panel.series if len(paper.curve(panel.name, each.name))]
+        for series, colour in zip(plotted, plots.COLOURS):
             plots.draw_runs(panel_axes, mine, panel.name, series.name, series.name, colour)
             stated = f"{series.name} as_stated"
             if series.plotted is not None or series.flow is not None:

@@ -39,12 +39,12 @@ def not_run(statement, source, how):
 
 def only_comparable(verdicts, source):
     """The verdicts, those on the paper's own numbers struck out if the data is a stand-in."""
-    if source == "real":
-        return verdicts
-    return [
-        Verdict(v.statement, v.source, "", "the data is a stand-in", NOT_COMPARABLE)
-        for v in verdicts
-    ]
+    return verdicts if source == "real" else struck_out(verdicts, "the data is a stand-in")
+
+
+def struck_out(verdicts, why):
+    """The statements, each with the reason for which the runs say nothing of it."""
+    return [Verdict(v.statement, v.source, "", why, NOT_COMPARABLE) for v in verdicts]
 
 
 def format_table(verdicts):

@@ -82,14 +82,18 @@ def iterations_to(group, level):
 
 
 def largest_gap(group, other, first=0):
-    """Largest |log10| between the runs of two series, seed by seed, from an iteration on."""
+    """Largest |log10| between the runs of two series, seed by seed, from an iteration on.
+
+    NaN where no seed of one has a point in common with that of the other.
+    """
     others = {record.seed: dict(map(tuple, _curve(record))) for record in other}
-    return max(
+    gaps = (
         abs(np.log10(value / others[record.seed][t]))
         for record in group
         for t, value in _curve(record)
         if record.seed in others and t >= first and t in others[record.seed]
     )
+    return max(gaps, default=float("nan"))
 
 
 def table(records, panel, steps):

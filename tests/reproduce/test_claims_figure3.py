@@ -3,7 +3,7 @@
 import pytest
 
 from reproduce import claims, paper, records
-from reproduce.claims import figure3, regression
+from reproduce.claims import figure3
 
 
 def record(panel, series, curve, rate=0.1, seed=0):
@@ -67,10 +67,3 @@ def test_depth_accelerates_where_every_deeper_network_gets_there_sooner():
     assert "2.0 times sooner by depth 2 at 0.1 and 2.0 times sooner by depth 3" in sooner.measured
     never = verdict_on(as_stated("fig3R_l4", (1, 0.5, 1.1), (1.5, 1, 1.2)), "accelerates")
     assert never.verdict == claims.FAILS and "never by depth 3" in never.measured
-
-
-def test_the_largest_gap_is_taken_seed_by_seed():
-    ours = [record("fig3L_l2", "a", [(0, 1.0), (10, 10.0)], seed=seed) for seed in (0, 1)]
-    theirs = [record("fig3L_l2", "b", [(0, 10.0), (10, 10.0)], seed=seed) for seed in (0, 2)]
-    assert regression.largest_gap(ours, theirs) == pytest.approx(1)
-    assert regression.largest_gap(ours, theirs, first=5) == 0

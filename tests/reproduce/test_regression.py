@@ -1,13 +1,26 @@
 """The regression figures: what is run, what is left behind, and which rates are laid over."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
-from reproduce import cli, config, figure3, linear_networks, records, regression
+from reproduce import (
+    claims,
+    cli,
+    config,
+    figure2,
+    figure3,
+    figure4_left,
+    figure4_right,
+    figure5_left,
+    linear_networks,
+    records,
+    regression,
+)
 
 RATES = [0.001, 0.01, 10.0]
 SMALL = {
@@ -84,12 +97,25 @@ def test_the_plotted_rate_is_one_that_is_run(tmp_path):
         load(tmp_path, values)
 
 
-@pytest.mark.parametrize("figure", [figure3])
-def test_the_figure_s_own_configuration_is_sound(figure):
-    settings = config.load(
-        cli.CONFIGS / f"{figure.FIGURE.name}.yaml", regression.Config, []
-    )
-    assert len(regression.plan(settings, [0])) == 2 * 3 * 10 + 3
+@pytest.mark.parametrize(
+    "figure, count",
+    [
+        (figure2, 10 + 20),
+        (figure3, 2 * 3 * 10 + 3),
+        (figure4_left, 40),
+        (figure4_right, 3 + 10),
+        (figure5_left, 50),
+    ],
+)
+def test_a_figure_s_own_configuration_is_sound(figure, count):
+    name = figure.FIGURE.name
+    settings = config.load(cli.CONFIGS / f"{name}.yaml", regression.Config, [])
+    assert len(regression.plan(settings, [0])) == count
+    for panel in settings.panels:
+        assert settings.steps >= regression.paper.iterations(panel.name)[-1]
+        names = {series.name for series in panel.series}
+        plotted = set(regression.paper.curves().query(f"panel == '{panel.name}'").series)
+        assert plotted <= names
 
 
 def test_a_run_leaves_records_curves_summary_figure_and_logs(finished):
@@ -160,6 +186,23 @@ def test_as_stated_is_the_rate_with_the_least_final_loss(settings):
     assert values == {"1-layer as_stated": 0.2, "2-layer as_stated": 0.3, "2-layer": 0.3}
     only_diverged = [dataclasses.replace(found[2])]
     assert regression.as_stated(only_diverged, settings) == []
+
+
+def test_as_stated_is_the_rate_that_the_text_gives_even_if_it_diverges(tmp_path):
+    values = yaml.safe_load(yaml.safe_dump(SMALL))
+    values["panels"][0]["series"][0]["stated"] = 10.0
+    found = [
+        record("1-layer", [(0, 1), (40, 0.5)]),
+        record("1-layer lr=10", [(0, 1), (3, 0.01)], diverged=4),
+    ]
+    (derived,) = regression.as_stated(found, load(tmp_path, values))
+    assert derived.series == "1-layer as_stated" and derived.results["diverged_at"] == 4
+
+
+def test_short_runs_say_nothing_of_the_paper(finished):
+    summary = json.loads((finished / "results" / "summary.json").read_text())
+    assert {verdict["verdict"] for verdict in summary["verdicts"]} == {claims.NOT_COMPARABLE}
+    assert {v["measured"] for v in summary["verdicts"]} == {"the runs are shorter than the paper's"}
 
 
 def test_points_are_dense_and_hold_the_paper_s_iterations():

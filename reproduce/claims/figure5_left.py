@@ -1,0 +1,80 @@
+"""Figure 5 (left): depth 4 and 8, and the start that makes them trainable."""
+
+import numpy as np
+
+from reproduce.claims import judge, not_run, regression
+
+PANEL = "fig5L_l4"
+SOURCE = "Section 8, Figure 5 left"
+COMMAND = "python -m reproduce.figure5_left --seeds 0 1 2 3 4 5 6 7 8 9 10 11"
+LATE = 10_000  # iterations on the plateau, a tenth of the plot
+AT_ONCE = 100
+
+
+def verdicts(records):
+    """All verdicts on this figure, from the `reproduce.records.Record`s of its folder."""
+    groups = regression.groups(records, PANEL)
+    return [
+        regression.close_to_the_paper(groups, PANEL, "1-layer", 1000, 0.02, SOURCE, COMMAND),
+        _starts_late(groups),
+        _never_starts(groups),
+        *(_starts_at_once(groups, depth) for depth in (4, 8)),
+    ]
+
+
+def _starts_late(groups):
+    statement = "Depth 4 from near zero starts late"
+    group = groups.get("4-layer as_stated")
+    if not group:
+        return not_run(statement, SOURCE, COMMAND)
+    left = [_left(record) for record in group]
+    return judge(
+        statement,
+        SOURCE,
+        f"a median of {LATE} iterations or more on the plateau, at the best rate",
+        f"leaves it at {np.median(left):.0f} (from {min(left):.0f} to {max(left):.0f}, "
+        f"{regression.seeds(group)}, rate {group[0].learning_rate:g})",
+        bool(np.median(left) >= LATE),
+    )
+
+
+def _never_starts(groups):
+    statement = "Depth 8 from near zero never starts"
+    rates = [group for name, group in groups.items() if name.startswith("8-layer lr=")]
+    if not rates:
+        return not_run(statement, SOURCE, COMMAND)
+    runs = [record for group in rates for record in group]
+    diverged = [record for record in runs if record.results["diverged_at"] is not None]
+    moved = [
+        record for record in runs if record not in diverged and np.isfinite(_left(record))
+    ]
+    return judge(
+        statement,
+        SOURCE,
+        "at every rate of the grid each run diverges or stays on the plateau",
+        f"{len(moved)} of {len(runs)} runs leave the plateau, {len(diverged)} diverge "
+        f"({len(rates)} rates, {regression.seeds(rates[0])} each)",
+        not moved,
+    )
+
+
+def _starts_at_once(groups, depth):
+    statement = f"Depth {depth} from near the identity progresses at once"
+    group = groups.get(f"{depth}-layer id-init as_stated")
+    if not group:
+        return not_run(statement, SOURCE, COMMAND)
+    left = np.median([_left(record) for record in group])
+    end = regression.final(group, group[0].settings["steps"])
+    return judge(
+        statement,
+        SOURCE,
+        f"below the loss at zero within {AT_ONCE} iterations",
+        f"at iteration {left:.0f}, and at {end:.3g} at the end (medians of "
+        f"{regression.seeds(group)}, rate {group[0].learning_rate:g})",
+        bool(left <= AT_ONCE),
+    )
+
+
+def _left(record):
+    at = record.results["left_plateau_at"]
+    return np.inf if at is None else at

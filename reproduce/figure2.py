@@ -1,0 +1,31 @@
+"""Figure 2: the end-to-end rule on a single layer, next to the networks that it stands for.
+
+    python -m reproduce.figure2 --seeds 0 1 2 3 4
+
+The networks are of depth 2 and 3 and of width 1 and 100. The rule starts from a draw of its own, as
+in the paper, and again from the product of each network: only then does a difference tell how well
+it emulates.
+"""
+
+from reproduce import cli
+
+cli.quiet_tensorflow()
+
+from reproduce import regression  # noqa: E402
+from reproduce.claims import figure2 as claims  # noqa: E402
+
+FIGURE = regression.Figure(
+    name="figure2",
+    title="Figure 2: the end-to-end rule on one layer, and the networks that it emulates",
+    description=__doc__,
+    verdicts=claims.verdicts,
+)
+
+
+def main(arguments=None):
+    """Run what is missing; then judge, draw and print."""
+    regression.main(FIGURE, arguments)
+
+
+if __name__ == "__main__":
+    main()

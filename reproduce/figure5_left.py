@@ -1,0 +1,30 @@
+"""Figure 5 (left): depth 4 and 8 from a start near zero, and from one near the identity.
+
+    python -m reproduce.figure5_left --seeds 0 1 2 3 4 5 6 7 8 9 10 11
+
+Runs every learning rate of the paper's grid. A single layer runs at the rate that the paper's curve
+follows; of the deeper networks the rate with the least final loss is laid over the paper's curve.
+"""
+
+from reproduce import cli
+
+cli.quiet_tensorflow()
+
+from reproduce import regression  # noqa: E402
+from reproduce.claims import figure5_left as claims  # noqa: E402
+
+FIGURE = regression.Figure(
+    name="figure5_left",
+    title="Figure 5 (left): depth 4 and 8, near zero and near the identity, p = 4",
+    description=__doc__,
+    verdicts=claims.verdicts,
+)
+
+
+def main(arguments=None):
+    """Run what is missing; then judge, draw and print."""
+    regression.main(FIGURE, arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The verdicts on Figures 2, 4 and 5 (left), each made to hold and to fail."""
+
+import pytest
+
+from reproduce import claims, records
+from reproduce.claims import figure2, figure4_left, figure4_right, figure5_left, regression
+
+
+def record(panel, series, curve, rate=0.1, seed=0, diverged=None, left=5):
+    return records.Record(
+        series=series,
+        seed=seed,
+        learning_rate=rate,
+        settings={"steps": curve[-1][0], "flow": False},
+        curves={panel: [list(point) for point in curve]},
+        results={"diverged_at": diverged, "left_plateau_at": left},
+        provenance={},
+        panel=panel,
+    )
+
+
+def verdict_on(module, found, words):
+    matches = [verdict for verdict in module.verdicts(found) if words in verdict.statement]
+    assert len(matches) == 1
+    return matches[0]
+
+
+# Figure 2
+
+
+L2, L4 = figure2.PANELS
+
+
+def networks(factor=1.0, late=1.0):
+    names = ("2-layer w1", "2-layer w100", "2-layer emulation of w1", "2-layer emulation of w100")
+    factors = (1.0, late, factor, late)
+    return [
+        record(L2, name, [(0, 1.0), (100, 0.5 * each), (20_000, 0.1 * each)])
+        for name, each in zip(names, factors)
+    ]
+
+
+def test_the_rule_emulates_a_network_that_it_stays_close_to():
+    words = "l2: the rule emulates the network of depth 2 and width 1"
+    for factor, expected in ((1.1, claims.HOLDS), (1.2, claims.FAILS)):
+        (found, _) = [
+            v for v in figure2.verdicts(networks(factor)) if v.statement.startswith(words)
+        ]
+        assert found.verdict == expected
+    assert "0.079" in found.measured  # log10 of 1.2
+    words = "l4: the rule emulates the network of depth 3 and width 100"
+    assert verdict_on(figure2, [], words).verdict == claims.NOT_RUN
+
+
+def test_widths_are_alike_where_their_medians_are():
+    words = "l2: depth 2 converges alike"
+    assert verdict_on(figure2, networks(), words).verdict == claims.HOLDS
+    assert verdict_on(figure2, networks(late=0.8), words).verdict == claims.FAILS
+    assert verdict_on(figure2, [], words).verdict == claims.NOT_RUN
+
+
+def test_a_run_that_diverges_speaks_against_the_stated_rate():
+    names = [f"{depth}-layer w{width} as_stated" for depth in (2, 3) for width in (1, 100)]
+    fine = [record(L4, name, [(0, 1.0), (9, 0.5)]) for name in names]
+    assert verdict_on(figure2, fine, "1e-3").verdict == claims.HOLDS
+    diverged = record(L4, names[0], [(0, 1.0), (3, 9.0)], seed=1, diverged=4)
+    found = verdict_on(figure2, [*fine, diverged], "1e-3")
+    assert found.verdict == claims.FAILS
+    assert "2-layer w1: 1 of 2 diverge, by iteration 4" in found.measured
+
+
+def test_the_largest_gap_is_taken_seed_by_seed():
+    ours = [record(L2, "a", [(0, 1.0), (10, 10.0)], seed=seed) for seed in (0, 1)]
+    theirs = [record(L2, "b", [(0, 10.0), (10, 10.0)], seed=seed) for seed in (0, 2)]
+    assert regression.largest_gap(ours, theirs) == pytest.approx(1)
+    assert regression.largest_gap(ours, theirs, first=5) == 0
+
+
+# Figure 4
+
+
+STATED = " as_stated"
+
+
+@pytest.mark.parametrize(
+    "module, words, faster, slower",
+    [
+        (figure4_left, "outperforms AdaGrad", f"GD 3-layer{STATED}", f"AdaGrad 1-layer{STATED}"),
+        (figure4_left, "outperforms AdaDelta", f"GD 3-layer{STATED}", f"AdaDelta 1-layer{STATED}"),
+        (figure4_left, "is slower than", f"GD 1-layer{STATED}", f"AdaGrad 1-layer{STATED}"),
+        (figure4_right, "faster than gradient", "Adam 1-layer", f"GD 3-layer{STATED}"),
+        (figure4_right, "depth 2 is faster", "Adam 2-layer", "Adam 1-layer"),
+        (figure4_right, "depth 3 is faster", "Adam 3-layer", "Adam 1-layer"),
+    ],
+)
+def test_the_faster_one_ends_lower(module, words, faster, slower):
+    def verdict(*ends):
+        found = [
+            record(module.PANEL, name, [(0, 1.0), (50, end), (100, end)])
+            for name, end in zip((faster, slower), ends)
+        ]
+        return verdict_on(module, found, words).verdict
+
+    assert verdict(0.1, 0.2) == claims.HOLDS
+    assert verdict(0.2, 0.1) == claims.FAILS
+    assert verdict() == claims.NOT_RUN
+
+
+# Figure 5 (left)
+
+
+def run(series, left, diverged=None, seed=0):
+    curve = [(0, 5.0), (100_000, 1.0)]
+    return record(figure5_left.PANEL, series, curve, seed=seed, diverged=diverged, left=left)
+
+
+def test_what_starts_late_and_what_starts_at_once():
+    words = "Depth 4 from near zero"
+    for left, expected in ((None, claims.HOLDS), (20_000, claims.HOLDS), (50, claims.FAILS)):
+        found = [run("4-layer as_stated", left, seed=seed) for seed in range(3)]
+        assert verdict_on(figure5_left, found, words).verdict == expected
+    for depth in (4, 8):
+        words = f"Depth {depth} from near the identity"
+        for left, expected in ((10, claims.HOLDS), (5000, claims.FAILS), (None, claims.FAILS)):
+            found = [run(f"{depth}-layer id-init as_stated", left)]
+            assert verdict_on(figure5_left, found, words).verdict == expected
+        assert verdict_on(figure5_left, [], words).verdict == claims.NOT_RUN
+
+
+def test_depth_8_never_starts_if_no_run_moves_without_diverging():
+    words = "Depth 8 from near zero"
+    still = [run("8-layer lr=0.01", None), run("8-layer lr=0.5", 10, diverged=12)]
+    found = verdict_on(figure5_left, still, words)
+    assert found.verdict == claims.HOLDS and "0 of 2 runs" in found.measured
+    assert verdict_on(figure5_left, [*still, run("8-layer lr=0.1", 10)], words).verdict == (
+        claims.FAILS
+    )
+    assert verdict_on(figure5_left, [], words).verdict == claims.NOT_RUN
