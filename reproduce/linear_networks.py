@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import hashlib
 import io
+import json
 import time
 
 import keras
@@ -275,8 +276,9 @@ def train(runs, features, targets, steps, record_at, checkpoint=None, on_progres
             losses are evaluated in float64.
         steps: Number of iterations.
         record_at: Iterations, from 0 to `steps`, whose losses are kept.
-        checkpoint: Path of a file to go on from, if it belongs to the same runs and data, and to
-            keep up to date while training; removed at the end. Defaults to `None`, none.
+        checkpoint: Path of a file to go on from, if it holds these runs on this data, and to keep
+            up to date while training. At the end it holds the result: remove it when that is
+            safe. Defaults to `None`, none.
         on_progress: Called with the iterations done and the number of runs that have not diverged.
 
     Returns:
@@ -292,8 +294,8 @@ def train(runs, features, targets, steps, record_at, checkpoint=None, on_progres
             training.save()
             written = time.monotonic()
     if checkpoint:
-        checkpoint.unlink(missing_ok=True)
-    return training.trajectories()
+        training.save()
+    return [training.trajectory(run) for run in runs]
 
 
 class _Training:
@@ -310,9 +312,8 @@ class _Training:
         self.diverged_at = np.full(len(self.runs), -1)
         self.curves = np.full((len(self.record_at), len(self.runs)), np.nan)
         self.last_kernels = np.full((features.shape[1], len(self.runs)), np.nan)
-        settings = [[dataclasses.asdict(run) for run in self.runs], steps, self.record_at]
         data = hashlib.sha256(features.tobytes() + targets.tobytes()).hexdigest()
-        self.identity = config.digest([settings, data])
+        self.identity = config.digest([steps, self.record_at, data])
         if not self._load():
             self.program = Program(self.runs, features, targets)
             self._record()
@@ -361,19 +362,17 @@ class _Training:
         runs = [self.runs[index] for index in self.alive]
         self.program = Program(runs, self.features, self.targets, states)
 
-    def trajectories(self):
-        """What became of the runs."""
-        result = []
-        for index in range(len(self.runs)):
-            diverged = self.diverged_at[index] >= 0
-            curve = [
-                [t, float(loss)]
-                for t, loss in zip(self.record_at, self.curves[:, index])
-                if np.isfinite(loss) and not (diverged and t >= self.diverged_at[index])
-            ]
-            at = int(self.diverged_at[index]) if diverged else None
-            result.append(Trajectory(curve, at, self.last_kernels[:, index]))
-        return result
+    def trajectory(self, run):
+        """What became of a run."""
+        index = self.runs.index(run)
+        diverged = self.diverged_at[index] >= 0
+        curve = [
+            [t, float(loss)]
+            for t, loss in zip(self.record_at, self.curves[:, index])
+            if np.isfinite(loss) and not (diverged and t >= self.diverged_at[index])
+        ]
+        at = int(self.diverged_at[index]) if diverged else None
+        return Trajectory(curve, at, self.last_kernels[:, index])
 
     def save(self):
         """Write the checkpoint, whole or not at all."""
@@ -381,6 +380,7 @@ class _Training:
             name: getattr(self, name)
             for name in ("iteration", "alive", "diverged_at", "curves", "last_kernels", "identity")
         }
+        arrays["runs"] = json.dumps([dataclasses.asdict(run) for run in self.runs])
         states = self.program.states() if len(self.alive) else []
         for block, parts in enumerate(states):
             for part, values in enumerate(parts):
@@ -395,9 +395,12 @@ class _Training:
         if not self.path or not self.path.exists():
             return False
         with np.load(self.path, allow_pickle=False) as stored:
-            if str(stored["identity"]) != self.identity:
+            stored_runs = [Run(**values) for values in json.loads(str(stored["runs"]))]
+            # Of more runs than are asked for, where the results of some have been saved since.
+            if str(stored["identity"]) != self.identity or not set(self.runs) <= set(stored_runs):
                 return False
             arrays = dict(stored)
+        self.runs = stored_runs
         self.iteration = int(arrays["iteration"])
         for name in ("alive", "diverged_at", "curves", "last_kernels"):
             setattr(self, name, arrays[name])

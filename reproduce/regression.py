@@ -168,10 +168,9 @@ def main(figure, arguments=None):
         )
         missing = {
             key: run
-            for key, run in plan(settings, arguments.seeds).items()
+            for key, run in cli.shard(arguments, plan(settings, arguments.seeds)).items()
             if not folder.has(*key[1:], _settings(key, run, settings), panel=key[0])
         }
-        missing = cli.shard(arguments, missing)
         if missing and not arguments.quiet:
             print(_estimate(missing.values(), dataset, settings.steps), flush=True)
         for record in _run(figure, missing, dataset, settings, arguments):
@@ -218,14 +217,17 @@ def _run(figure, runs, dataset, settings, arguments):
             yield _record(key, run, trajectory, least, dataset, settings, root, started, 1)
         if descents:
             started = time.time()
-            trajectories = _descend(panel.name, descents, dataset, settings, arguments, root)
+            share = "-of-".join(map(str, arguments.shard))
+            checkpoint = root / "checkpoints" / f"{panel.name}-{share}.npz"
+            trajectories = _descend(panel.name, descents, dataset, settings, arguments, checkpoint)
             for (key, run), trajectory in zip(descents.items(), trajectories):
                 yield _record(
                     key, run, trajectory, least, dataset, settings, root, started, len(descents)
                 )
+            checkpoint.unlink()  # All records are on disk.
 
 
-def _descend(panel, runs, dataset, settings, arguments, root):
+def _descend(panel, runs, dataset, settings, arguments, checkpoint):
     with cli.progress_bar(arguments, panel, settings.steps) as bar:
 
         def on_progress(iteration, alive):
@@ -238,7 +240,7 @@ def _descend(panel, runs, dataset, settings, arguments, root):
             dataset.targets,
             settings.steps,
             _record_at(panel, settings.steps),
-            root / "checkpoints" / f"{panel}.npz",
+            checkpoint,
             on_progress,
         )
 

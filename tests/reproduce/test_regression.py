@@ -159,6 +159,42 @@ def test_a_second_start_runs_nothing_again(finished, monkeypatch):
     assert before == {path: path.stat().st_mtime_ns for path in finished.glob("results/records/*")}
 
 
+def test_killed_anywhere_and_resumed_the_records_are_the_same(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(linear_networks, "SEGMENT", 1e7)
+    monkeypatch.setattr(linear_networks, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+    save, train = records.ResultsFolder.save, linear_networks.train
+    saved = []
+
+    def killed_while_training(*arguments):
+        *others, report = arguments
+        return train(*others, lambda t, alive: (report(t, alive), t >= 20 and stop()))
+
+    def killed_while_saving(folder, record):
+        save(folder, record)
+        saved.append(record.name)
+        if len(saved) == 3:
+            stop()
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(linear_networks, "train", killed_while_training)
+        command(tmp_path, "--seeds", "0", "1")
+    assert not records.read_records(tmp_path / "results")
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(records.ResultsFolder, "save", killed_while_saving)
+        command(tmp_path, "--seeds", "0", "1", "--resume")
+    assert len(saved) == 3
+    command(tmp_path, "--seeds", "0", "1", "--resume")
+    assert numbers(tmp_path) == numbers(finished)
+
+
+def numbers(folder):
+    return {r.name: r.numbers() for r in records.read_records(folder / "results")}
+
+
 def record(series, values, rate=0.1, diverged=None, flow=False, seed=0):
     return records.Record(
         series=series,

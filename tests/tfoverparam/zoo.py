@@ -147,7 +147,7 @@ def custom_layer():
 
 @keras.saving.register_keras_serializable(package="zoo")
 class Subclassed(keras.Model):
-    """Its call takes two arguments, and its layers are in attributes."""
+    """Its inputs are a dict, and its layers are in attributes, a model among them."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -155,16 +155,17 @@ class Subclassed(keras.Model):
         self.blocks = [Residual(4), Residual(4)]
         self.head = layers.Dense(2)
 
-    def call(self, image, features):
+    def call(self, inputs):
+        features = inputs["features"]
         for block in self.blocks:
             features = block(features)
-        pooled = ops.mean(self.image_net(image), axis=(1, 2))
+        pooled = ops.mean(self.image_net(inputs["image"]), axis=(1, 2))
         return self.head(ops.concatenate([pooled, features], axis=-1))
 
 
 def subclassed():
     model = Subclassed(name="subclassed")
-    model(image=np.ones((2, 4, 4, 1)), features=np.ones((2, 4)))
+    model({"image": np.ones((2, 4, 4, 1)), "features": np.ones((2, 4))})
     return model
 
 
