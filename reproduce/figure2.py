@@ -11,21 +11,14 @@ from reproduce import cli
 
 cli.quiet_tensorflow()
 
+import functools  # noqa: E402
+
 from reproduce import regression  # noqa: E402
-from reproduce.claims import figure2 as claims  # noqa: E402
+from reproduce.claims.figure2 import verdicts  # noqa: E402
 
-FIGURE = regression.Figure(
-    name="figure2",
-    title="Figure 2: the end-to-end rule on one layer, and the networks that it emulates",
-    description=__doc__,
-    verdicts=claims.verdicts,
-)
-
-
-def main(arguments=None):
-    """Run what is missing; then judge, draw and print."""
-    regression.main(FIGURE, arguments)
-
+TITLE = "Figure 2: the end-to-end rule on one layer, and the networks that it emulates"
+FIGURE = regression.Figure("figure2", TITLE, __doc__, verdicts)
+main = functools.partial(regression.main, FIGURE)
 
 if __name__ == "__main__":
     main()

@@ -11,21 +11,14 @@ from reproduce import cli
 
 cli.quiet_tensorflow()
 
+import functools  # noqa: E402
+
 from reproduce import regression  # noqa: E402
-from reproduce.claims import figure3 as claims  # noqa: E402
+from reproduce.claims.figure3 import verdicts  # noqa: E402
 
-FIGURE = regression.Figure(
-    name="figure3",
-    title="Figure 3: depth 1, 2, 3 on the Ethanol task, p = 2 and p = 4",
-    description=__doc__,
-    verdicts=claims.verdicts,
-)
-
-
-def main(arguments=None):
-    """Run what is missing; then judge, draw and print."""
-    regression.main(FIGURE, arguments)
-
+TITLE = "Figure 3: depth 1, 2, 3 on the Ethanol task, p = 2 and p = 4"
+FIGURE = regression.Figure("figure3", TITLE, __doc__, verdicts)
+main = functools.partial(regression.main, FIGURE)
 
 if __name__ == "__main__":
     main()

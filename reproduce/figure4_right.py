@@ -9,21 +9,14 @@ from reproduce import cli
 
 cli.quiet_tensorflow()
 
+import functools  # noqa: E402
+
 from reproduce import regression  # noqa: E402
-from reproduce.claims import figure4_right as claims  # noqa: E402
+from reproduce.claims.figure4_right import verdicts  # noqa: E402
 
-FIGURE = regression.Figure(
-    name="figure4_right",
-    title="Figure 4 (right): Adam at depth 1, 2, 3, p = 4",
-    description=__doc__,
-    verdicts=claims.verdicts,
-)
-
-
-def main(arguments=None):
-    """Run what is missing; then judge, draw and print."""
-    regression.main(FIGURE, arguments)
-
+TITLE = "Figure 4 (right): Adam at depth 1, 2, 3, p = 4"
+FIGURE = regression.Figure("figure4_right", TITLE, __doc__, verdicts)
+main = functools.partial(regression.main, FIGURE)
 
 if __name__ == "__main__":
     main()

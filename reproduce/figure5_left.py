@@ -10,21 +10,14 @@ from reproduce import cli
 
 cli.quiet_tensorflow()
 
+import functools  # noqa: E402
+
 from reproduce import regression  # noqa: E402
-from reproduce.claims import figure5_left as claims  # noqa: E402
+from reproduce.claims.figure5_left import verdicts  # noqa: E402
 
-FIGURE = regression.Figure(
-    name="figure5_left",
-    title="Figure 5 (left): depth 4 and 8, near zero and near the identity, p = 4",
-    description=__doc__,
-    verdicts=claims.verdicts,
-)
-
-
-def main(arguments=None):
-    """Run what is missing; then judge, draw and print."""
-    regression.main(FIGURE, arguments)
-
+TITLE = "Figure 5 (left): depth 4 and 8, near zero and near the identity, p = 4"
+FIGURE = regression.Figure("figure5_left", TITLE, __doc__, verdicts)
+main = functools.partial(regression.main, FIGURE)
 
 if __name__ == "__main__":
     main()

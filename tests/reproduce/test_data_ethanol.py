@@ -2,7 +2,6 @@
 
 import io
 import shutil
-import urllib.error
 import zipfile
 
 import numpy as np
@@ -11,23 +10,7 @@ import pytest
 from reproduce.data import DataError, ethanol, load_ethanol, standardized, store
 
 
-@pytest.fixture(autouse=True)
-def own_home(tmp_path, monkeypatch):
-    """No test sees, or writes to, the data of whoever runs it; and none has a network."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
-
-    def urlopen(url, timeout):
-        raise urllib.error.URLError("no network in tests")
-
-    monkeypatch.setattr(store.urllib.request, "urlopen", urlopen)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    path = tmp_path / "data"
-    path.mkdir()
-    return path
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 @pytest.fixture(scope="module")

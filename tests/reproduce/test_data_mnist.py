@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 
 import numpy as np
 import pytest
@@ -32,23 +31,7 @@ NAMES = (
 REPOSITORY = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def own_home(tmp_path, monkeypatch):
-    """No test sees, or writes to, the data of whoever runs it; and none has a network."""
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
-
-    def urlopen(url, timeout):
-        raise urllib.error.URLError("no network in tests")
-
-    monkeypatch.setattr(store.urllib.request, "urlopen", urlopen)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    path = tmp_path / "data"
-    path.mkdir()
-    return path
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 @pytest.fixture
