@@ -171,7 +171,8 @@ class ResultsFolder:
 
     def write_summary(self, summary):
         """Write `summary.json`: plain values."""
-        write_atomically(self.path / "summary.json", json.dumps(summary, indent=1) + "\n")
+        text = json.dumps(summary, indent=1, allow_nan=False)
+        write_atomically(self.path / "summary.json", text + "\n")
 
     def _record_path(self, name):
         return self.path / "records" / f"{name}.json"

@@ -191,13 +191,15 @@ def _alternative_settings(groups):
     if not cells:
         yield not_run(statement, source, f"{COMMAND} --arms alternative_rates")
     else:
-        lower = [cell for cell in cells if cell["overparameterized"] < cell["original"]]
+        lower = [cell for cell in cells if cell[OVERPARAMETERIZED] < cell[ORIGINAL]]
+        diverged = [cell for cell in cells if not np.isfinite(cell[OVERPARAMETERIZED])]
         yield judge(
             statement,
             source,
             "lower loss than the original's in all of them",
             f"lower in {len(lower)} of {len(cells)} settings after "
-            f"{cells[0]['steps']} iterations (one seed each)",
+            f"{cells[0]['steps']} iterations; in {len(diverged)} the overparameterized network "
+            "diverges (one seed each)",
             len(lower) == len(cells),
         )
         standard = [cell for cell in cells if cell["stddev"] == 0.1]
@@ -237,7 +239,10 @@ def _factor_stddevs(groups, source):
         source,
         "lower loss than the original's with each",
         f"after {steps} iterations: original {reference:.3g}; "
-        + ", ".join(f"std {stddev:g}: {loss:.3g}" for stddev, loss in sorted(losses.items())),
+        + ", ".join(
+            f"std {stddev:g}: {loss:.3g}" if np.isfinite(loss) else f"std {stddev:g} diverges"
+            for stddev, loss in sorted(losses.items())
+        ),
         all(loss < reference for loss in losses.values()),
     )
 
@@ -246,14 +251,15 @@ def runs_table(records):
     """What each series comes to: a list of rows, each a dict from column to value."""
     rows = []
     for series, group in _groups(records).items():
+        diverged = any(record.results["diverged_at"] is not None for record in group)
         rows.append(
             {
                 "series": series,
                 "seeds": len(group),
                 "iterations": group[0].settings["steps"],
                 "parameters": f"{group[0].results['parameters']:,}",
-                "loss": _last(group, PANEL),
-                "cross-entropy, last epoch": float(_epochs(group)[-1]),
+                "loss": "diverged" if diverged else _last(group, PANEL),
+                "cross-entropy, last epoch": "" if diverged else float(_epochs(group)[-1]),
                 "L2 term": _last(group, "l2_term"),
                 "validation error, %": _median_result(group, "validation_error"),
                 "test error, %": _median_result(group, "test_error"),
@@ -265,7 +271,10 @@ def runs_table(records):
 
 def alternative_table(records):
     """The grid of alternative settings: a list of dicts, one a learning rate and std."""
-    return _alternative_cells(_groups(records))
+    return [
+        {key: "diverged" if value == np.inf else value for key, value in cell.items()}
+        for cell in _alternative_cells(_groups(records))
+    ]
 
 
 def _alternative_cells(groups):

@@ -110,6 +110,9 @@ def test_a_diverged_run_is_no_success():
     runs = [record("original"), record("overparameterized", diverged_at=40)]
     found = figure5_right.verdicts(runs)
     assert verdict(found, "Overparameterization accelerates").verdict == claims.NOT_RUN
+    rows = {row["series"]: row for row in figure5_right.runs_table(runs)}
+    assert rows["overparameterized"]["loss"] == "diverged"
+    assert rows["original"]["loss"] == pytest.approx(1.59, abs=0.05)
 
 
 def test_a_curve_that_does_not_cross_fails():
@@ -149,11 +152,12 @@ def test_alternative_settings():
     similar = verdict(found, "alternative learning rates")
     assert similar.verdict == claims.FAILS
     assert "lower in 1 of 2 settings" in similar.measured
+    assert "in 1 the overparameterized network diverges" in similar.measured
     best = verdict(found, "its own best learning rate")
     assert best.verdict == claims.HOLDS
     assert best.measured == "original 1.5 at 0.02, overparameterized 1 at 0.01"
     rows = figure5_right.alternative_table(runs)
-    assert [row["overparameterized"] for row in rows] == [1.0, float("inf")]
+    assert [row["overparameterized"] for row in rows] == [1.0, "diverged"]
 
 
 def test_the_std_of_the_factors_alone():
