@@ -30,8 +30,8 @@ class Trajectory:
     """What became of a run.
 
     Attributes:
-        losses: List of `[iteration, loss]`, the loss in float64; up to the last finite one.
-        diverged_at: The first iteration with a loss that is not finite in float32, or None.
+        losses: List of `[iteration, loss]`, evaluated in float64; those that float32 can hold.
+        diverged_at: The first iteration whose gradient is not finite in float32, or None.
         kernel: End-to-end kernel after the last iteration, shape (d,); not finite if diverged.
     """
 
@@ -117,7 +117,7 @@ class _Training:
         kernels = self.program.kernels()
         self.last_kernels[:, self.alive] = kernels
         found = losses(kernels, self.features, self.targets, self.runs[0].p)
-        now = ~(found <= np.finfo("float32").max) & (self.diverged_at[self.alive] < 0)
+        now = ~np.isfinite(found) & (self.diverged_at[self.alive] < 0)
         self.diverged_at[self.alive[now]] = self.iteration
         if self.iteration in self.record_at:
             self.curves[self.record_at.index(self.iteration), self.alive] = found
@@ -142,7 +142,7 @@ class _Training:
         curve = [
             [t, float(loss)]
             for t, loss in zip(self.record_at, self.curves[:, index])
-            if np.isfinite(loss) and not (diverged and t >= self.diverged_at[index])
+            if loss <= np.finfo("float32").max and not (diverged and t >= self.diverged_at[index])
         ]
         at = int(self.diverged_at[index]) if diverged else None
         return Trajectory(curve, at, self.last_kernels[:, index])

@@ -20,6 +20,10 @@ OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
 }
 STARTS = ("near_zero", "identity")
+# Matrix products whose sides are multiples of a vector register's 16 floats take two thirds of the
+# time, and in three parts what a part of the examples gives is still in the cache when it is used.
+_VECTOR = 16
+_PARTS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,13 +185,21 @@ class Program:
             self._blocks.append(_Block(members, *state))
         self._sizes = [len(members) for members in self.groups.values()]
         self._p = runs[0].p
-        self._features = tf.constant(features, tf.float32)
-        self._transposed = tf.constant(np.ascontiguousarray(features.T), tf.float32)
-        self._targets = tf.constant(targets[:, None], tf.float32)
+        self._examples, self._input_dim = features.shape
+        # Examples of zeros have a residual of zero: no loss, and no gradient.
+        missing = -len(features) % (_PARTS * _VECTOR)
+        features, targets = np.pad(features, ((0, missing), (0, 0))), np.pad(targets, (0, missing))
+        self._parts = [
+            [
+                tf.constant(part, tf.float32)
+                for part in (matrix, np.ascontiguousarray(matrix.T), vector[:, None])
+            ]
+            for matrix, vector in zip(np.split(features, _PARTS), np.split(targets, _PARTS))
+        ]
 
     def kernels(self):
         """The end-to-end kernels in the order of the runs: float64, (d, runs)."""
-        result = np.empty((self._features.shape[1], sum(self._sizes)))
+        result = np.empty((self._input_dim, sum(self._sizes)))
         for members, block in zip(self.groups.values(), self._blocks):
             factors = [np.asarray(factor, "float64") for factor in block.factors]
             product = factors[-1][:, 0]
@@ -209,8 +221,8 @@ class Program:
         """Train for `count` iterations, the first of which is number `first`.
 
         Returns:
-            For each run, the first of these iterations whose loss, before its step, is not finite,
-            or -1: an array of integers.
+            For each run, the first of these iterations whose gradient is not finite, or -1: an
+            array of integers.
         """
         found = self._advance(tf.constant(first), tf.constant(count)).numpy()
         order = np.concatenate(list(self.groups.values()))
@@ -222,12 +234,9 @@ class Program:
     def _advance(self, first, count):
         def one(iteration, diverged_at):
             kernels = tf.concat([block.kernels() for block in self._blocks], axis=1)
-            residuals = self._features @ kernels - self._targets
-            powers = residuals ** (self._p - 1)
-            finite = tf.math.is_finite(tf.reduce_sum(powers * residuals, axis=0))
+            gradients = self._gradients(kernels)
+            finite = tf.reduce_all(tf.math.is_finite(gradients), axis=0)
             now = ~finite & (diverged_at < 0)
-            scale = self._p / self._features.shape[0]
-            gradients = scale * (self._transposed @ powers)
             for block, part in zip(self._blocks, tf.split(gradients, self._sizes, axis=1)):
                 block.step(part)
             return iteration + 1, tf.where(now, iteration, diverged_at)
@@ -238,3 +247,12 @@ class Program:
             (first, -tf.ones(sum(self._sizes), first.dtype)),
         )
         return diverged_at
+
+    def _gradients(self, kernels):
+        """Of the mean of |y - t|^p over the examples, for each column."""
+        runs = kernels.shape[1]
+        kernels = tf.pad(kernels, [[0, 0], [0, -runs % _VECTOR]])
+        gradients = 0.0
+        for features, transposed, targets in self._parts:
+            gradients += transposed @ (features @ kernels - targets) ** (self._p - 1)
+        return self._p / self._examples * gradients[:, :runs]
