@@ -6,9 +6,22 @@ them without `custom_objects`.
 
 from tfoverparam import initializers
 from tfoverparam import matrix_functions
-from tfoverparam.layers import FactorizedDense
+from tfoverparam.callbacks import BalanceMonitor
+from tfoverparam.conversion import collapse, overparameterize
+from tfoverparam.layers import FactorizedConv2D, FactorizedDense
 from tfoverparam.optimizers import EndToEnd
+from tfoverparam.summary import summary
 
 __version__ = "0.1.0"
 
-__all__ = ["EndToEnd", "FactorizedDense", "initializers", "matrix_functions"]
+__all__ = [
+    "BalanceMonitor",
+    "EndToEnd",
+    "FactorizedConv2D",
+    "FactorizedDense",
+    "collapse",
+    "initializers",
+    "matrix_functions",
+    "overparameterize",
+    "summary",
+]

@@ -1,0 +1,244 @@
+"""What factorised layers cost beside the stock ones, side by side in one run.
+
+    python benchmarks/layers.py [--networks mlp convnet] [--rounds N] [--batch-size N]
+    python benchmarks/layers.py --memory
+
+Each network comes as it is, with its layers factorised (depth 2 and 3, with hidden layers of full
+width, and depth 2 with a bottleneck of 32), collapsed again, and with Keras's own LoRA of rank 32
+in its Dense layers, which trains two factors beside a frozen kernel. All take turns, ten training
+steps and ten predictions each a round, so that a change in the machine's speed meets all of them.
+A time is the median over the rounds, a ratio the median over the rounds' ratios to the network as
+it is. Beside the ratio of the training steps is that of the multiplications in them, by count.
+
+Last, what a report of `BalanceMonitor` costs at its default frequency. `--memory` measures
+instead, each variant in a process of its own, the peak of the process's memory above that of a
+process that builds and trains the network as it is (CPU only).
+"""
+
+import argparse
+import math
+import os
+import resource
+import subprocess
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from keras import layers  # noqa: E402
+
+from tfoverparam import BalanceMonitor, collapse, overparameterize  # noqa: E402
+from tfoverparam.layers.factorized_layer import FactorizedLayer  # noqa: E402
+
+STEPS = 10
+BOTTLENECK = 32
+
+
+def mlp():
+    """784 -> 1024 -> 1024 -> 10."""
+    return keras.Sequential(
+        [
+            keras.Input((784,)),
+            layers.Dense(1024, "relu"),
+            layers.Dense(1024, "relu"),
+            layers.Dense(10),
+        ]
+    )
+
+
+def convnet():
+    """TensorFlow's MNIST tutorial network, without dropout."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(32, 5, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Conv2D(64, 5, padding="same", activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(512, "relu"),
+            layers.Dense(10),
+        ]
+    )
+
+
+def bottleneck(model):
+    """The factors of the best approximation of each kernel of that rank."""
+
+    def replace(layer):
+        twin = overparameterized.get(layer.name)
+        if twin is None:
+            return type(layer).from_config(layer.get_config())
+        config = twin.get_config()
+        width = "hidden_units" if "hidden_units" in config else "hidden_filters"
+        return type(twin).from_config({**config, width: BOTTLENECK})
+
+    overparameterized = {
+        layer.name: layer
+        for layer in overparameterize(model).layers
+        if isinstance(layer, FactorizedLayer)
+    }
+    return keras.models.clone_model(model, clone_function=replace)
+
+
+def with_lora(model):
+    model = keras.models.clone_model(model)
+    for layer in model.layers:
+        if isinstance(layer, layers.Dense):
+            layer.enable_lora(BOTTLENECK)
+    return model
+
+
+NETWORKS = {"mlp": mlp, "convnet": convnet}
+VARIANTS = {
+    "as it is": lambda model: model,
+    "depth 2": lambda model: overparameterize(model, depth=2),
+    "depth 3": lambda model: overparameterize(model, depth=3),
+    f"depth 2, width {BOTTLENECK}": bottleneck,
+    "collapsed": lambda model: collapse(overparameterize(model)),
+    f"LoRA, rank {BOTTLENECK}": with_lora,
+}
+
+
+def runs(network, variant, batch_size):
+    """The model, and functions that take `STEPS` training steps and predictions with it."""
+    model = VARIANTS[variant](NETWORKS[network]())
+    model.compile(
+        keras.optimizers.SGD(1e-3),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    # Speed does not depend on what the images show.
+    random = np.random.default_rng(0)
+    images = random.normal(size=(batch_size, *model.input_shape[1:])).astype("float32")
+    labels = random.integers(0, 10, batch_size)
+
+    def train():
+        for _ in range(STEPS):
+            loss = model.train_on_batch(images, labels)
+        return float(loss)
+
+    def predict():
+        for _ in range(STEPS):
+            model.predict_on_batch(images)
+
+    return model, train, predict
+
+
+def multiplications(model, batch_size):
+    """Of a forward pass; the backward pass has twice as many of each product."""
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, (layers.Dense, layers.Conv2D)):
+            kernel = tuple(layer.kernel.shape)
+            shapes = [(math.prod(kernel[:-1]), kernel[-1])]
+            if getattr(layer, "lora_enabled", False):
+                total += BOTTLENECK * sum(shapes[0]) * shapes[0][1] // shapes[0][1]
+                total += shapes[0][0] * BOTTLENECK * shapes[0][1]
+        elif isinstance(layer, FactorizedLayer):
+            shapes = [tuple(factor.shape) for factor in layer.factors]
+        else:
+            continue
+        rows = batch_size * math.prod(layer.output.shape[1:-1])
+        d, k = shapes[0][0], shapes[-1][1]
+        by_factors = rows * sum(a * b for a, b in shapes)
+        product = min(
+            d * sum(a * b for a, b in shapes[1:]), k * sum(a * b for a, b in shapes[:-1])
+        )
+        total += min(by_factors, product * (len(shapes) > 1) + rows * d * k)
+    return total
+
+
+def time_network(network, rounds, batch_size):
+    """Print parameters, milliseconds and ratios of each variant, and the monitor's share."""
+    models, works = {}, {}
+    for variant in VARIANTS:
+        models[variant], *works[variant] = runs(network, variant, batch_size)
+        for work in works[variant]:
+            work()
+    times = {(variant, kind): [] for variant in VARIANTS for kind in (0, 1)}
+    for _ in range(rounds):
+        for variant, kind in times:
+            start = time.perf_counter()
+            works[variant][kind]()
+            times[variant, kind].append((time.perf_counter() - start) / STEPS)
+    print(f"\n{network}: {NETWORKS[network].__doc__} Batches of {batch_size}.")
+    heads = ("parameters", "trained", "ms a step", "ratio", "by count", "ms predicting", "ratio")
+    print(f"{'':<20}" + "".join(f"{head:>14}" for head in heads))
+    count = multiplications(models["as it is"], batch_size)
+    for variant, model in models.items():
+        trained = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+        cells = [f"{model.count_params():,}", f"{trained:,}"]
+        for kind in (0, 1):
+            ratio = np.median(np.divide(times[variant, kind], times["as it is", kind]))
+            cells += [f"{1000 * np.median(times[variant, kind]):.2f}", f"{ratio:.2f}"]
+        cells.insert(4, f"{multiplications(model, batch_size) / count:.2f}")
+        print(f"{variant:<20}" + "".join(f"{cell:>14}" for cell in cells))
+    for variant in ("depth 2", "depth 3"):
+        report = report_seconds(models[variant], works[variant][0])
+        steps = BalanceMonitor().every * np.median(times[variant, 0])
+        print(
+            f"BalanceMonitor on {variant}: {1000 * report:.1f} ms a report, "
+            f"{100 * report / steps:.2f} % of the {BalanceMonitor().every} steps between two"
+        )
+
+
+def report_seconds(model, train, repetitions=5):
+    """Median time of all that the monitor does around a step on which it reports."""
+    seconds = []
+    for _ in range(repetitions + 1):
+        monitor = BalanceMonitor()
+        monitor.set_model(model)
+        monitor.set_params({"epochs": 1, "steps": 10**6})
+        monitor.on_train_begin()
+        start = time.perf_counter()
+        monitor.on_train_batch_begin(0)
+        pause = time.perf_counter()
+        train()
+        resume = time.perf_counter()
+        monitor.on_train_batch_end(0, {})
+        seconds.append(time.perf_counter() - resume + pause - start)
+    return np.median(seconds[1:])
+
+
+def measure_memory(network, batch_size):
+    """Print the peak memory of each variant above that of the network as it is."""
+    peaks = {}
+    for variant in VARIANTS:
+        command = [sys.executable, __file__, "--networks", network, "--peak-of", variant]
+        command += ["--batch-size", str(batch_size)]
+        result = subprocess.run(command, check=True, capture_output=True, text=True)
+        peaks[variant] = float(result.stdout.split()[-1])
+    print(f"\n{network}: peak memory while training, above that of the network as it is, in MiB")
+    for variant, peak in peaks.items():
+        print(f"{variant:<20}{(peak - peaks['as it is']) / 1024:10.0f}")
+
+
+def main():
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--peak-of", choices=VARIANTS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.peak_of:
+        _, train, _ = runs(arguments.networks[0], arguments.peak_of, arguments.batch_size)
+        train()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        return
+    print(f"Keras {keras.__version__} on {keras.backend.backend()}, {os.cpu_count()} CPU cores")
+    for network in arguments.networks:
+        if arguments.memory:
+            measure_memory(network, arguments.batch_size)
+        else:
+            time_network(network, arguments.rounds, arguments.batch_size)
+
+
+if __name__ == "__main__":
+    main()

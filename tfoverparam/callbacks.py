@@ -1,0 +1,193 @@
+"""A callback that watches the factors in training."""
+
+import math
+import time
+import warnings
+
+import keras
+from keras import ops
+
+from tfoverparam.factor_dynamics import iterations_to_leave_zero, rule_step
+from tfoverparam.layer_tree import walk
+from tfoverparam.layers.factorized_layer import FactorizedLayer, widest_float
+from tfoverparam.matrix_functions import end_to_end_kernel, gram_basis, imbalance
+
+
+class BalanceMonitor(keras.callbacks.Callback):
+    """Reports on each factorised layer while a model is trained.
+
+    At the first step and then every `every` steps, for each layer that is trained:
+
+    - `imbalance`: how far the factors are from Equation 7 (`matrix_functions.imbalance`);
+    - `largest_singular_value` and `smallest_singular_value` of the product;
+    - `step`: Frobenius norm of the step that the product makes;
+    - `rule_step`: that of the step by the end-to-end rule (`rule_step`). With plain SGD, balanced
+      factors and a small learning rate the two are equal, by Theorem 1.
+
+    They are called `<layer>_imbalance` and so on in `logs`, where `History`, `CSVLogger` and the
+    progress bar find them; callbacks that are to see them must come after this one.
+
+    From the second report on, it warns, once a layer, if the factors are so near zero that they
+    would need more iterations to leave it than training has left (`iterations_to_leave_zero`).
+
+    Args:
+        every: Steps between two reports, a positive integer. A report costs about as much as
+            ten products of the layers' factors and an eigendecomposition of each product's
+            smaller Gram matrix. Defaults to `1000`.
+        log_dir: Folder for TensorBoard: the numbers above as scalars, and histograms of all
+            singular values. Defaults to `None`: nothing is written.
+        budget: Number of iterations that the training has, for the warning. Defaults to `None`:
+            what `fit` knows (nothing, if its data is a generator without a length).
+
+    Raises:
+        ValueError: If `every` is not a positive integer; when training begins, if the model has
+            no factorised layer that is trained.
+        ImportError: If `log_dir` is given and TensorBoard is not installed.
+
+    Example:
+
+    >>> import keras
+    >>> from tfoverparam import BalanceMonitor, FactorizedDense
+    >>> model = keras.Sequential([keras.Input((4,)), FactorizedDense(2, name="linear")])
+    >>> model.compile(keras.optimizers.SGD(0.01), "mse")
+    >>> x, y = keras.random.normal((32, 4), seed=0), keras.random.normal((32, 2), seed=1)
+    >>> history = model.fit(x, y, callbacks=[BalanceMonitor(every=10)], verbose=0).history
+    >>> 0.99 < history["linear_step"][0] / history["linear_rule_step"][0] < 1.01
+    True
+
+    References:
+        [Arora et al., 2018](https://arxiv.org/abs/1802.06509)
+    """
+
+    def __init__(self, every=1000, log_dir=None, budget=None):
+        super().__init__()
+        for name, value in (("every", every), ("budget", budget)):
+            if (value is not None or name == "every") and (type(value) is not int or value < 1):
+                raise ValueError(
+                    f"`{name}` must be a positive integer. Received: {name}={value!r}"
+                )
+        self.every = every
+        self.budget = budget
+        self._board = None if log_dir is None else _Board(log_dir)
+        self._layers = {}
+        self._done = 0
+        self._next_report = 0
+        self._first_batch = 0
+        self._before = None
+        self._latest = {}
+        self._warned = set()
+
+    def on_train_begin(self, logs=None):
+        trained = [
+            layer
+            for layer in walk(self.model)
+            if isinstance(layer, FactorizedLayer) and layer.trainable and layer.built
+        ]
+        if not trained:
+            raise ValueError("The model has no factorised layer that is trained: nothing to see.")
+        names = [layer.name for layer in trained]
+        self._layers = {
+            layer.name if names.count(layer.name) == 1 else layer.path.replace("/", "_"): layer
+            for layer in trained
+        }
+        self._done = 0
+        self._next_report = 0
+        self._latest = {}
+        self._warned = set()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._first_batch = batch
+        if self._done >= self._next_report:
+            self._before = self._factors()
+            self._next_report = self._done + self.every
+
+    def on_train_batch_end(self, batch, logs=None):
+        # With `steps_per_execution` a batch of Keras's count is the last of several.
+        steps = batch - self._first_batch + 1
+        if self._before is not None:
+            after = self._factors()
+            for name, before in self._before.items():
+                self._report(name, before, after[name])
+                if self._done > 0 and name not in self._warned:
+                    self._warn_of_plateau(name, before, after[name], steps)
+            self._before = None
+        self._done += steps
+        if logs is not None:
+            logs.update(self._latest)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if logs is not None:
+            logs.update(self._latest)
+
+    def on_train_end(self, logs=None):
+        if self._board is not None:
+            self._board.flush()
+
+    def _factors(self):
+        _ = self.model  # On JAX, to ask for it brings the variables up to date.
+        return {
+            name: [ops.copy(widest_float(factor)) for factor in layer.factors]
+            for name, layer in self._layers.items()
+        }
+
+    def _report(self, name, before, after):
+        moves = [new - old for old, new in zip(before, after)]
+        eigenvalues = gram_basis(end_to_end_kernel(after))[1]
+        singular_values = ops.convert_to_numpy(ops.sqrt(eigenvalues))[::-1]
+        report = {
+            "imbalance": imbalance(after),
+            "largest_singular_value": singular_values[0],
+            "smallest_singular_value": singular_values[-1],
+            "step": ops.norm(end_to_end_kernel(after) - end_to_end_kernel(before)),
+            "rule_step": ops.norm(rule_step(before, moves)),
+        }
+        report = {what: float(value) for what, value in report.items()}
+        self._latest.update({f"{name}_{what}": value for what, value in report.items()})
+        if self._board is not None:
+            step = int(self.model.optimizer.iterations)
+            self._board.write(name, report, singular_values, step)
+
+    def _warn_of_plateau(self, name, before, after, steps):
+        moves = [(new - old) / steps for old, new in zip(before, after)]
+        needed = iterations_to_leave_zero(before, moves)
+        budget = self.budget
+        if budget is None and self.params.get("steps") is not None:
+            budget = self.params["epochs"] * self.params["steps"]
+        if budget is not None and needed > budget - self._done:
+            self._warned.add(name)
+            # Steps that are lost in rounding are zero.
+            count = f"some {needed:.1e}" if needed < math.inf else "infinitely many"
+            warnings.warn(
+                f"The factors of layer `{name}` are near zero. At this learning rate their "
+                f"product, of depth {len(before)}, needs {count} iterations to leave zero, and "
+                f"training has {max(budget - self._done, 0)} left. Start from the balanced start "
+                "(`factor_initializer=None`) or from `initializers.NearIdentity()`.",
+                stacklevel=2,
+            )
+
+
+class _Board:
+    """Writes event files for TensorBoard, without TensorFlow."""
+
+    def __init__(self, log_dir):
+        try:
+            from tensorboard.compat.proto import event_pb2
+            from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+            from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        except ImportError as error:
+            raise ImportError(
+                "BalanceMonitor(log_dir=...) needs TensorBoard: pip install tensorboard"
+            ) from error
+        self._event, self._histogram, self._scalar = event_pb2.Event, histogram_pb, scalar_pb
+        self._writer = EventFileWriter(str(log_dir), filename_suffix=".balance")
+
+    def write(self, name, report, singular_values, step):
+        summaries = [self._scalar(f"{name}/{what}", value) for what, value in report.items()]
+        summaries.append(self._histogram(f"{name}/singular_values", singular_values))
+        for each in summaries:
+            event = self._event(step=step, wall_time=time.time(), summary=each)
+            self._writer.add_event(event)
+
+    def flush(self):
+        self._writer.flush()
