@@ -29,6 +29,7 @@ from reproduce.device import device
 from reproduce.gradient_flow import gradient_flow
 from reproduce.optimum import optimum
 
+ARMS = ("all", "plotted")
 POINTS = 120  # on a curve, log-spaced, besides the iterations of the paper's digitised points
 PLATEAU = 0.99  # a run above this part of the loss at zero has not left it
 MULTIPLY_ADDS_PER_SECOND = 4e10  # of two CPU cores, for the estimate of the time
@@ -92,10 +93,11 @@ class Config:
                         )
 
 
-def plan(settings, seeds):
+def plan(settings, seeds, arms=("all",)):
     """The runs of a figure: a dict from panel, series and seed to `linear_networks.Run`.
 
-    A flow is among them, at its pace as the learning rate, under the series' name.
+    A flow is among them, at its pace as the learning rate, under the series' name. The arm
+    "plotted" is those alone that are known beforehand to be laid over the paper's curves.
     """
     runs = {}
     for panel in settings.panels:
@@ -106,6 +108,8 @@ def plan(settings, seeds):
                 rates[series.name] = series.plotted
             if series.flow is not None:
                 rates[series.name] = series.flow
+            if "all" not in arms:
+                rates = {name: rate for name, rate in rates.items() if name == series.name}
             for name, rate in rates.items():
                 for seed in seeds:
                     runs[panel.name, name, seed] = linear_networks.Run(
@@ -151,7 +155,7 @@ class Figure:
 
 def main(figure, arguments=None):
     """The command of a `Figure`: run what is missing; then judge, draw and print."""
-    parser = cli.parser(figure.name, figure.description, ("all",), default_arms=("all",))
+    parser = cli.parser(figure.name, figure.description, ARMS, default_arms=("all",))
     arguments = parser.parse_args(arguments)
     with cli.reported_errors():
         settings = cli.load_config(arguments, Config)
@@ -166,9 +170,10 @@ def main(figure, arguments=None):
             },
             resume=arguments.resume,
         )
+        planned = plan(settings, arguments.seeds, arguments.arms)
         missing = {
             key: run
-            for key, run in cli.shard(arguments, plan(settings, arguments.seeds)).items()
+            for key, run in cli.shard(arguments, planned).items()
             if not folder.has(*key[1:], _settings(key, run, settings), panel=key[0])
         }
         if missing and not arguments.quiet:

@@ -90,6 +90,15 @@ def test_plan_names_every_run_once(settings):
     )
 
 
+def test_the_arm_of_what_is_laid_over_the_paper_s_curves(settings):
+    runs = regression.plan(settings, seeds=[3, 4], arms=["plotted"])
+    assert set(runs) == {
+        (panel, "1-layer", seed) for panel in ("fig3L_l2", "fig3R_l4") for seed in (3, 4)
+    }
+    key = "fig3L_l2", "1-layer", 3
+    assert runs[key] == regression.plan(settings, seeds=[3])[key]
+
+
 def test_the_plotted_rate_is_one_that_is_run(tmp_path):
     values = yaml.safe_load(yaml.safe_dump(SMALL))
     values["panels"][0]["series"][0]["plotted"] = 0.02
