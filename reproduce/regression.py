@@ -366,5 +366,8 @@ def draw(figure, finished, dataset, settings, folder):
             if series.plotted is not None or series.flow is not None:
                 plots.draw_runs(panel_axes, mine, panel.name, stated, stated, colour, "--")
             plots.draw_paper(panel_axes, panel.name, series.name, colour)
+        # Runs that diverge leave through the top.
+        top = max((record.results["at_zero"] for record in mine), default=None)
+        panel_axes.set_ylim(top=top and 3 * top)
         plots.finish_axes(panel_axes, panel.name, "iteration", "distance from the optimum")
     plots.save(plot, folder)

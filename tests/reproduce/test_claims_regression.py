@@ -109,16 +109,29 @@ def test_the_faster_one_ends_lower(module, words, faster, slower):
 # Figure 5 (left)
 
 
-def run(series, left, diverged=None, seed=0):
+def run(series, left, diverged=None, seed=0, rate=0.1):
     curve = [(0, 5.0), (100_000, 1.0)]
-    return record(figure5_left.PANEL, series, curve, seed=seed, diverged=diverged, left=left)
+    return record(figure5_left.PANEL, series, curve, rate, seed, diverged, left)
 
 
-def test_what_starts_late_and_what_starts_at_once():
+def test_depth_4_starts_late_at_the_largest_rate_that_most_seeds_survive():
     words = "Depth 4 from near zero"
+    # At this one most seeds diverge, and at the next one some would leave later.
+    others = [
+        run("4-layer lr=1", 10, diverged=20, rate=1.0),
+        run("4-layer lr=0.01", 60_000, rate=0.01),
+    ]
     for left, expected in ((None, claims.HOLDS), (20_000, claims.HOLDS), (50, claims.FAILS)):
-        found = [run("4-layer as_stated", left, seed=seed) for seed in range(3)]
-        assert verdict_on(figure5_left, found, words).verdict == expected
+        found = [run("4-layer lr=0.1", left, seed=seed) for seed in range(3)]
+        found.append(run("4-layer lr=0.1", left, diverged=30_000, seed=3))
+        verdict = verdict_on(figure5_left, [*others, *found], words)
+        assert verdict.verdict == expected
+        assert "at rate 0.1 " in verdict.measured and "; 1 diverge" in verdict.measured
+    assert verdict_on(figure5_left, others[:1], words).verdict == claims.NOT_RUN
+    assert verdict_on(figure5_left, [], words).verdict == claims.NOT_RUN
+
+
+def test_what_starts_at_once():
     for depth in (4, 8):
         words = f"Depth {depth} from near the identity"
         for left, expected in ((10, claims.HOLDS), (5000, claims.FAILS), (None, claims.FAILS)):
