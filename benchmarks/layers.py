@@ -178,10 +178,10 @@ def time_network(network, rounds, batch_size):
         print(f"{variant:<20}" + "".join(f"{cell:>14}" for cell in cells))
     for variant in ("depth 2", "depth 3"):
         report = report_seconds(models[variant], works[variant][0])
-        steps = BalanceMonitor().every * np.median(times[variant, 0])
+        steps = 100 * report / np.median(times[variant, 0])
         print(
-            f"BalanceMonitor on {variant}: {1000 * report:.1f} ms a report, "
-            f"{100 * report / steps:.2f} % of the {BalanceMonitor().every} steps between two"
+            f"BalanceMonitor on {variant}: {1000 * report:.0f} ms a report, which it makes every "
+            f"{steps:.0f} steps so that it takes 1 % of the time"
         )
 
 

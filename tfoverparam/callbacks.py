@@ -5,18 +5,20 @@ import time
 import warnings
 
 import keras
+import numpy as np
 from keras import ops
 
-from tfoverparam.factor_dynamics import iterations_to_leave_zero, rule_step
+from tfoverparam.factor_dynamics import iterations_to_leave_zero, product, rule_step
 from tfoverparam.layer_tree import walk
-from tfoverparam.layers.factorized_layer import FactorizedLayer, widest_float
-from tfoverparam.matrix_functions import end_to_end_kernel, gram_basis, imbalance
+from tfoverparam.layers.factorized_layer import FactorizedLayer
+
+_SHARE = 0.01  # of the training time, for reports
 
 
 class BalanceMonitor(keras.callbacks.Callback):
     """Reports on each factorised layer while a model is trained.
 
-    At the first step and then every `every` steps, for each layer that is trained:
+    At the first step and then every so many steps, for each layer that is trained:
 
     - `imbalance`: how far the factors are from Equation 7 (`matrix_functions.imbalance`);
     - `largest_singular_value` and `smallest_singular_value` of the product;
@@ -31,17 +33,18 @@ class BalanceMonitor(keras.callbacks.Callback):
     would need more iterations to leave it than training has left (`iterations_to_leave_zero`).
 
     Args:
-        every: Steps between two reports, a positive integer. A report costs about as much as
-            ten products of the layers' factors and an eigendecomposition of each product's
-            smaller Gram matrix. Defaults to `1000`.
+        every: Steps between two reports, a positive integer. Defaults to `None`: as often as
+            takes a hundredth of the training time. A report costs, on the host and in float64,
+            some ten products of each layer's factors and two eigendecompositions of the smaller
+            Gram matrix of their product.
         log_dir: Folder for TensorBoard: the numbers above as scalars, and histograms of all
             singular values. Defaults to `None`: nothing is written.
         budget: Number of iterations that the training has, for the warning. Defaults to `None`:
             what `fit` knows (nothing, if its data is a generator without a length).
 
     Raises:
-        ValueError: If `every` is not a positive integer; when training begins, if the model has
-            no factorised layer that is trained.
+        ValueError: If `every` or `budget` is not a positive integer; when training begins, if the
+            model has no factorised layer that is trained.
         ImportError: If `log_dir` is given and TensorBoard is not installed.
 
     Example:
@@ -59,10 +62,10 @@ class BalanceMonitor(keras.callbacks.Callback):
         [Arora et al., 2018](https://arxiv.org/abs/1802.06509)
     """
 
-    def __init__(self, every=1000, log_dir=None, budget=None):
+    def __init__(self, every=None, log_dir=None, budget=None):
         super().__init__()
         for name, value in (("every", every), ("budget", budget)):
-            if (value is not None or name == "every") and (type(value) is not int or value < 1):
+            if value is not None and (type(value) is not int or value < 1):
                 raise ValueError(
                     f"`{name}` must be a positive integer. Received: {name}={value!r}"
                 )
@@ -71,7 +74,8 @@ class BalanceMonitor(keras.callbacks.Callback):
         self._board = None if log_dir is None else _Board(log_dir)
         self._layers = {}
         self._done = 0
-        self._next_report = 0
+        self._next_report = 0  # a number of steps, or a time where `every` is None
+        self._seconds = 0.0  # that the current report has taken so far
         self._first_batch = 0
         self._before = None
         self._latest = {}
@@ -97,20 +101,28 @@ class BalanceMonitor(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         self._first_batch = batch
-        if self._done >= self._next_report:
+        now = time.perf_counter()
+        if (now if self.every is None else self._done) >= self._next_report:
             self._before = self._factors()
-            self._next_report = self._done + self.every
+            self._seconds = time.perf_counter() - now
 
     def on_train_batch_end(self, batch, logs=None):
         # With `steps_per_execution` a batch of Keras's count is the last of several.
         steps = batch - self._first_batch + 1
         if self._before is not None:
+            resumed = time.perf_counter()
             after = self._factors()
             for name, before in self._before.items():
                 self._report(name, before, after[name])
                 if self._done > 0 and name not in self._warned:
                     self._warn_of_plateau(name, before, after[name], steps)
             self._before = None
+            now = time.perf_counter()
+            self._seconds += now - resumed
+            if self.every is None:
+                self._next_report = now + self._seconds / _SHARE
+            else:
+                self._next_report = self._done + self.every
         self._done += steps
         if logs is not None:
             logs.update(self._latest)
@@ -126,20 +138,22 @@ class BalanceMonitor(keras.callbacks.Callback):
     def _factors(self):
         _ = self.model  # On JAX, to ask for it brings the variables up to date.
         return {
-            name: [ops.copy(widest_float(factor)) for factor in layer.factors]
+            name: [ops.convert_to_numpy(ops.copy(each)).astype("float64") for each in layer.factors]
             for name, layer in self._layers.items()
         }
 
     def _report(self, name, before, after):
         moves = [new - old for old, new in zip(before, after)]
-        eigenvalues = gram_basis(end_to_end_kernel(after))[1]
-        singular_values = ops.convert_to_numpy(ops.sqrt(eigenvalues))[::-1]
+        kernel = product(after)
+        smaller = kernel if kernel.shape[0] >= kernel.shape[1] else kernel.T
+        squares = np.linalg.eigvalsh(smaller.T @ smaller)[::-1]
+        singular_values = np.sqrt(np.maximum(squares, 0.0))
         report = {
-            "imbalance": imbalance(after),
+            "imbalance": self._layers[name].imbalance(),
             "largest_singular_value": singular_values[0],
             "smallest_singular_value": singular_values[-1],
-            "step": ops.norm(end_to_end_kernel(after) - end_to_end_kernel(before)),
-            "rule_step": ops.norm(rule_step(before, moves)),
+            "step": np.linalg.norm(kernel - product(before)),
+            "rule_step": np.linalg.norm(rule_step(before, moves)),
         }
         report = {what: float(value) for what, value in report.items()}
         self._latest.update({f"{name}_{what}": value for what, value in report.items()})

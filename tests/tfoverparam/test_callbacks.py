@@ -169,6 +169,24 @@ def test_training_is_the_same_with_and_without():
         np.testing.assert_array_equal(one, other)
 
 
+def test_by_default_reports_take_a_hundredth_of_the_time(monkeypatch):
+    clock, reports = [0.0], []
+
+    def report(self, name, before, after):
+        reports.append(self._done)
+        clock[0] += 2.0
+
+    class Step(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            clock[0] += 10.0
+
+    monkeypatch.setattr("tfoverparam.callbacks.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr(BalanceMonitor, "_report", report)
+    fit(linear_model(), BalanceMonitor(), Step(), epochs=12)
+    # Two seconds for a report, so twenty steps of ten seconds until the next.
+    assert reports == [0, 20, 40]
+
+
 # The plateau
 
 

@@ -34,7 +34,7 @@ def test_it_is_the_rule_whether_or_not_the_factors_are_balanced(dims):
     factors = [random.normal(size=shape) for shape in zip(dims[:-1], dims[1:])]
     gradient = random.normal(size=(dims[0], dims[-1]))
     depth = len(factors)
-    found = rule_step(tensors(factors), tensors(gradients(factors, gradient)))
+    found = rule_step(factors, gradients(factors, gradient))
     kernel = chain(factors, dims[0])
     expected = end_to_end_direction(*tensors([kernel, gradient]), depth)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
@@ -49,14 +49,14 @@ def test_balanced_factors_make_the_rules_step_with_any_moves(depth):
     expected = sum(
         chain(factors[:j], 4) @ moves[j] @ chain(factors[j + 1 :], 4) for j in range(depth)
     )
-    found = rule_step(tensors(factors), tensors(moves))
+    found = rule_step(factors, moves)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
 
 
 def test_directions_in_which_the_product_is_zero():
     # Factors diag(2, 0): in the second direction the rule moves nothing.
     factor = np.diag([2.0, 0.0])
-    found = rule_step(tensors([factor, factor]), tensors(gradients([factor] * 2, np.eye(2))))
+    found = rule_step([factor, factor], gradients([factor] * 2, np.eye(2)))
     np.testing.assert_allclose(found, np.diag([8.0, 0.0]), atol=1e-9)
 
 
@@ -70,7 +70,7 @@ def train(factors, rate, target, inputs, until):
         gradient = inputs.T @ inputs @ (kernel - target) / len(inputs)
         moves = [-rate * each for each in gradients(factors, gradient)]
         if iteration == 10:
-            estimate = 10 + iterations_to_leave_zero(tensors(factors), tensors(moves))
+            estimate = 10 + iterations_to_leave_zero(factors, moves)
         factors = [factor + move for factor, move in zip(factors, moves)]
     return math.inf, estimate
 
@@ -91,14 +91,14 @@ def test_the_estimate_is_of_the_order_of_the_time_that_training_takes(dims, stdd
 
 
 def test_no_plateau_where_factors_are_not_near_zero():
-    move = tensors([1e-9 * np.ones((3, 3))] * 2)
-    assert iterations_to_leave_zero(tensors([np.eye(3)] * 2), move) == 0
-    assert iterations_to_leave_zero(tensors([np.zeros((3, 3))]), move[:1]) == 0
+    move = [1e-9 * np.ones((3, 3))] * 2
+    assert iterations_to_leave_zero([np.eye(3)] * 2, move) == 0
+    assert iterations_to_leave_zero([np.zeros((3, 3))], move[:1]) == 0
     # Trained to the end, and at rest.
-    assert iterations_to_leave_zero(tensors([np.eye(3)] * 2), tensors([np.zeros((3, 3))] * 2)) == 0
+    assert iterations_to_leave_zero([np.eye(3)] * 2, [np.zeros((3, 3))] * 2) == 0
 
 
 def test_what_does_not_move_never_leaves():
-    zeros = tensors([np.zeros((3, 3))] * 2)
+    zeros = [np.zeros((3, 3))] * 2
     assert iterations_to_leave_zero(zeros, zeros) == math.inf
-    assert iterations_to_leave_zero(zeros, tensors([np.ones((3, 3))] * 2)) == math.inf
+    assert iterations_to_leave_zero(zeros, [np.ones((3, 3))] * 2) == math.inf
