@@ -54,10 +54,14 @@ def draw_paper(axes, panel, series, colour):
 
 
 def finish_axes(axes, title, xlabel, ylabel):
-    """Labels, a logarithmic value axis, a legend."""
+    """Labels, a logarithmic value axis, a legend: below the axes if there is much in it."""
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale="log")
     axes.grid(True, which="major", alpha=0.3)
-    axes.legend(fontsize="small")
+    if len(axes.get_legend_handles_labels()[0]) <= 6:
+        axes.legend(fontsize="small")
+    else:
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12)}
+        axes.legend(fontsize="small", ncols=2, **place)
 
 
 def save(figure, folder):

@@ -369,5 +369,6 @@ def draw(figure, finished, dataset, settings, folder):
         # Runs that diverge leave through the top.
         top = max((record.results["at_zero"] for record in mine), default=None)
         panel_axes.set_ylim(top=top and 3 * top)
-        plots.finish_axes(panel_axes, panel.name, "iteration", "distance from the optimum")
+        heading = f"{panel.name}, p = {panel.p}"
+        plots.finish_axes(panel_axes, heading, "iteration", "distance from the optimum")
     plots.save(plot, folder)
