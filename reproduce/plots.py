@@ -3,6 +3,7 @@
 import io
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 
@@ -53,22 +54,28 @@ def draw_paper(axes, panel, series, colour):
     )
 
 
-def finish_axes(axes, title, xlabel, ylabel):
-    """Labels, a logarithmic value axis, a legend: below the axes if there is much in it."""
+def finish_axes(axes, title, xlabel, ylabel, top=None):
+    """Labels, a logarithmic value axis up to `top`, a legend: below if there is much in it."""
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale="log")
+    if top is not None:
+        values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
+        axes.set_ylim(0.7 * values[values > 0].min(), top)
     axes.grid(True, which="major", alpha=0.3)
     if len(axes.get_legend_handles_labels()[0]) <= 6:
         axes.legend(fontsize="small")
     else:
-        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12)}
-        axes.legend(fontsize="small", ncols=2, **place)
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15)}
+        axes.legend(fontsize="small", ncols=2, **place).set_in_layout(False)
 
 
 def save(figure, folder):
     """Write `figure.png` and `figure.pdf` into a `pathlib.Path`, whole, without a date."""
     figure.tight_layout()
+    for axes in figure.axes:
+        if axes.get_legend() is not None:
+            axes.get_legend().set_in_layout(True)  # Below the axes, it makes the page longer.
     for kind, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
         content = io.BytesIO()
-        figure.savefig(content, format=kind, dpi=150, metadata=metadata)
+        figure.savefig(content, format=kind, dpi=150, metadata=metadata, bbox_inches="tight")
         write_atomically(folder / f"figure.{kind}", content.getvalue())
     plt.close(figure)

@@ -366,9 +366,12 @@ def draw(figure, finished, dataset, settings, folder):
             if series.plotted is not None or series.flow is not None:
                 plots.draw_runs(panel_axes, mine, panel.name, stated, stated, colour, "--")
             plots.draw_paper(panel_axes, panel.name, series.name, colour)
-        # Runs that diverge leave through the top.
-        top = max((record.results["at_zero"] for record in mine), default=None)
-        panel_axes.set_ylim(top=top and 3 * top)
-        heading = f"{panel.name}, p = {panel.p}"
-        plots.finish_axes(panel_axes, heading, "iteration", "distance from the optimum")
+        plots.finish_axes(
+            panel_axes,
+            f"{panel.name}, p = {panel.p}",
+            "iteration",
+            "distance from the optimum",
+            # Runs that diverge leave through the top.
+            top=3 * max(record.results["at_zero"] for record in mine) if mine else None,
+        )
     plots.save(plot, folder)
