@@ -24,12 +24,17 @@ def new_figure(columns, title):
 
 
 def draw_runs(axes, records, panel, series, label, colour, style="-"):
-    """Median over seeds, with the band from the lowest to the highest; nothing if not run."""
-    group = [record for record in records if record.series == series]
-    if not group:
+    """Median over seeds, with the band from the lowest to the highest; nothing if not run.
+
+    Of the seeds that do not diverge, unless all of them do.
+    """
+    all_ = [record for record in records if record.series == series]
+    if not all_:
         return
+    group = [record for record in all_ if record.results["diverged_at"] is None] or all_
     t, low, median, high = curves.median_curve([record.curves[panel] for record in group])
-    count = f" ({len(group)} seeds)" if len(group) > 1 else " (1 seed)"
+    count = f" ({len(group)} seeds" if len(group) > 1 else " (1 seed"
+    count += f", {len(all_) - len(group)} more diverge)" if len(all_) > len(group) else ")"
     axes.plot(t, median, style, color=colour, linewidth=1.6, label=label + count)
     if len(group) > 1:
         axes.fill_between(t, low, high, color=colour, alpha=0.2, linewidth=0)
