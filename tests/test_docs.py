@@ -1,5 +1,6 @@
 """The examples in README.md and docs/ run as they stand."""
 
+import json
 import pathlib
 import re
 
@@ -9,12 +10,16 @@ ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+def blocks(text):
+    """The Python blocks of a page."""
+    return re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
 def run(text, name):
     """Runs the Python blocks one after the other, as a reader would; returns their names."""
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    assert blocks
+    assert blocks(text)
     names = {}
-    for block in blocks:
+    for block in blocks(text):
         exec(compile(block, name, "exec"), names)
     return names
 
@@ -29,6 +34,23 @@ def test_the_guide_runs(tmp_path, monkeypatch):
     run((ROOT / "docs/guide.md").read_text(encoding="utf-8"), "guide.md")
     # What it writes: the monitor's logs, and the plain model.
     assert list(tmp_path.glob("runs/guide/events*")) and (tmp_path / "digits.keras").exists()
+
+
+def test_the_numbers_on_when_it_pays_are_those_of_the_results():
+    guide = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
+    section = guide[guide.index("## 6. When it pays") : guide.index("## 7.")]
+    results = (ROOT / "results/README.md").read_text(encoding="utf-8")
+    numbers = re.findall(r"\d+\.\d+", section)
+    assert len(numbers) > 10
+    assert [n for n in numbers if not re.search(rf"(?<![\d.]){re.escape(n)}(?!\d)", results)] == []
+
+
+def test_the_notebook_is_the_guide_without_outputs():
+    guide = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
+    notebook = json.loads((ROOT / "docs/guide.ipynb").read_text(encoding="utf-8"))
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert ["".join(cell["source"]) + "\n" for cell in cells] == blocks(guide)
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
 
 
 def test_the_two_commands_are_there_as_promised():
