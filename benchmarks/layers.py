@@ -11,8 +11,8 @@ A time is the median over the rounds, a ratio the median over the rounds' ratios
 it is. Beside the ratio of the training steps is that of the multiplications in them, by count.
 
 Last, what a report of `BalanceMonitor` costs at its default frequency. `--memory` measures
-instead, each variant in a process of its own, the peak of the process's memory above that of a
-process that builds and trains the network as it is (CPU only).
+instead, each variant in a process of its own, the peak of the process's memory in training above
+that of the network as it is (CPU and Linux only).
 """
 
 import argparse
@@ -21,6 +21,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -102,9 +103,8 @@ VARIANTS = {
 }
 
 
-def runs(network, variant, batch_size):
-    """The model, and functions that take `STEPS` training steps and predictions with it."""
-    model = VARIANTS[variant](NETWORKS[network]())
+def runs(model, batch_size):
+    """Functions that take `STEPS` training steps and predictions with a model."""
     model.compile(
         keras.optimizers.SGD(1e-3),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -124,7 +124,7 @@ def runs(network, variant, batch_size):
         for _ in range(STEPS):
             model.predict_on_batch(images)
 
-    return model, train, predict
+    return train, predict
 
 
 def multiplications(model, batch_size):
@@ -154,8 +154,9 @@ def multiplications(model, batch_size):
 def time_network(network, rounds, batch_size):
     """Print parameters, milliseconds and ratios of each variant, and the monitor's share."""
     models, works = {}, {}
-    for variant in VARIANTS:
-        models[variant], *works[variant] = runs(network, variant, batch_size)
+    for variant, convert in VARIANTS.items():
+        models[variant] = convert(NETWORKS[network]())
+        works[variant] = runs(models[variant], batch_size)
         for work in works[variant]:
             work()
     times = {(variant, kind): [] for variant in VARIANTS for kind in (0, 1)}
@@ -206,11 +207,14 @@ def report_seconds(model, train, repetitions=5):
 def measure_memory(network, batch_size):
     """Print the peak memory of each variant above that of the network as it is."""
     peaks = {}
-    for variant in VARIANTS:
-        command = [sys.executable, __file__, "--networks", network, "--peak-of", variant]
-        command += ["--batch-size", str(batch_size)]
-        result = subprocess.run(command, check=True, capture_output=True, text=True)
-        peaks[variant] = float(result.stdout.split()[-1])
+    with tempfile.TemporaryDirectory() as folder:
+        for variant, convert in VARIANTS.items():
+            # Conversion needs memory as well, which its process would keep: load the result.
+            path = os.path.join(folder, "model.keras")
+            convert(NETWORKS[network]()).save(path)
+            command = [sys.executable, __file__, "--peak-of", path, "--batch-size", str(batch_size)]
+            result = subprocess.run(command, check=True, capture_output=True, text=True)
+            peaks[variant] = float(result.stdout.split()[-1])
     print(f"\n{network}: peak memory while training, above that of the network as it is, in MiB")
     for variant, peak in peaks.items():
         print(f"{variant:<20}{(peak - peaks['as it is']) / 1024:10.0f}")
@@ -225,10 +229,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--memory", action="store_true")
-    parser.add_argument("--peak-of", choices=VARIANTS, help=argparse.SUPPRESS)
+    parser.add_argument("--peak-of", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak_of:
-        _, train, _ = runs(arguments.networks[0], arguments.peak_of, arguments.batch_size)
+        train, _ = runs(keras.saving.load_model(arguments.peak_of), arguments.batch_size)
         train()
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         return

@@ -14,6 +14,7 @@ COMMANDS = {
     "reproduce.figure4_right": "2",
     "reproduce.figure5_left": "2",
     "reproduce.figure5_right": "20",
+    "reproduce.robustness": "30",
     "reproduce.data": "1",
     "reproduce.report": "below 1",
 }

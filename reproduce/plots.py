@@ -16,9 +16,9 @@ from reproduce.records import write_atomically  # noqa: E402
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
-def new_figure(columns, title):
-    """A row of panels under one title: the figure and its axes, an array."""
-    figure, axes = plt.subplots(1, columns, figsize=(6.0 * columns, 4.8), squeeze=False)
+def new_figure(columns, title, width=6.0, height=4.8):
+    """A row of panels (width and height of each in inches): the figure and its axes, an array."""
+    figure, axes = plt.subplots(1, columns, figsize=(width * columns, height), squeeze=False)
     figure.suptitle(title)
     return figure, axes[0]
 

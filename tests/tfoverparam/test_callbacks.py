@@ -210,7 +210,7 @@ def test_it_warns_once_of_factors_that_will_not_leave_zero(depth, needs):
         {"depth": 8, "start": NearIdentity(0.01)},
         {"depth": 2, "start": NearZero(0.3)},
     ],
-    ids=str,
+    ids=["default start", "near identity", "not so near zero"],
 )
 def test_it_does_not_warn_where_training_moves(arguments):
     model = linear_model(**arguments)

@@ -1,0 +1,327 @@
+"""Robustness: on which data, and for which loss, does depth accelerate?
+
+    python -m reproduce.robustness
+
+Iterations to a given loss at depth 1 against 2 and 3 (and 4 on the full data), each at its own best
+learning rate: that with the least final loss, median of the selection seeds. The loss is the
+largest, over the depths 1 to 3, of the final losses (medians over --seeds), so all of them get
+there. On the full data, without its three high-leverage rows, with the logarithm of the
+concentration for a target, and on scikit-learn's breast cancer data, for p = 2, 4, 6; and on
+versions of the full data of growing condition number.
+"""
+
+from reproduce import cli
+
+cli.quiet_tensorflow()
+
+import dataclasses  # noqa: E402
+import time  # noqa: E402
+
+import numpy as np  # noqa: E402
+
+from reproduce import (  # noqa: E402
+    claims,
+    config,
+    curves,
+    data,
+    linear_networks,
+    plots,
+    records,
+    report,
+)
+from reproduce.claims import robustness as checks  # noqa: E402
+from reproduce.data import variants  # noqa: E402
+from reproduce.device import device  # noqa: E402
+from reproduce.optimum import optimum  # noqa: E402
+
+TITLE = "Robustness: on which data, and for which loss, does depth accelerate?"
+SEEDS = list(range(3, 23))
+POINTS = 240  # on a curve, log-spaced
+FLOOR = 1e-6  # of the loss at zero: below it, float32 decides how far a run gets
+NEVER = 0.02  # where in the figure the runs are that do not get there
+PROBLEMS = {
+    "full": lambda dataset: dataset,
+    "no_high_leverage": variants.without_high_leverage,
+    "log_target": variants.logarithmic,
+    "stand_in": lambda dataset: data.load_ethanol(source="stand-in"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """See configs/robustness.yaml."""
+
+    steps: int
+    stddev: float
+    rates: list[float]
+    selection_seeds: list[int]
+    depths: list[int]
+    deeper: int
+    powers: list[int]
+    problems: list[str]
+    condition_numbers: list[float]
+    conditioned_power: int
+    smoke_steps: int
+
+    def __post_init__(self):
+        names = ("steps", "stddev", "rates", "depths", "deeper", "condition_numbers")
+        config.check_positive(self, (*names, "smoke_steps"))
+        unknown = set(self.problems) - set(PROBLEMS)
+        if unknown:
+            raise config.ConfigError(
+                f"`problems` must be of {', '.join(PROBLEMS)}. Received: {', '.join(unknown)}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """A problem and a loss: its name, what makes its data of the full data, p, the depths."""
+
+    name: str
+    variant: callable
+    p: int
+    depths: tuple
+
+
+def plan(settings):
+    """The panels, by name."""
+    panels = []
+    for problem in settings.problems:
+        for p in settings.powers:
+            deeper = (settings.deeper,) if problem == "full" else ()
+            depths = (*settings.depths, *deeper)
+            panels.append(Panel(f"{problem} l{p}", PROBLEMS[problem], p, depths))
+    for condition in settings.condition_numbers:
+        p = settings.conditioned_power
+
+        def variant(dataset, condition=condition):
+            return variants.with_condition_number(dataset, condition)
+
+        name = f"condition_{condition:.0e} l{p}"
+        panels.append(Panel(name, variant, p, tuple(settings.depths)))
+    return {panel.name: panel for panel in panels}
+
+
+def main(arguments=None):
+    """The command."""
+    parser = cli.parser("robustness", __doc__, ("all",), default_arms=("all",))
+    parser.set_defaults(seeds=SEEDS)
+    arguments = parser.parse_args(arguments)
+    with cli.reported_errors():
+        settings = cli.load_config(arguments, Config)
+        dataset = data.load_ethanol(arguments.data_dir, arguments.data)
+        print(dataset.description, flush=True)
+        folder = records.ResultsFolder(
+            cli.results_path(arguments, "robustness", dataset),
+            identity={
+                "figure": "robustness",
+                "data": {"source": dataset.source, "fingerprint": dataset.fingerprint},
+                "config": config.as_dict(settings),
+                "seeds": arguments.seeds,
+            },
+            resume=arguments.resume,
+        )
+        panels = cli.shard(arguments, plan(settings))
+        missing = {
+            name: panel
+            for name, panel in panels.items()
+            if not folder.has("all", 0, _settings(panel, settings), panel=name)
+        }
+        if missing and not arguments.quiet:
+            print(f"{len(missing)} problems, roughly 2 minutes each on 2 cores.", flush=True)
+        checkpoints = cli.log_root(arguments, "robustness", dataset) / "checkpoints"
+        for panel in missing.values():
+            folder.save(measure(panel, dataset, settings, arguments, checkpoints))
+            for path in checkpoints.glob(f"{records.slug(panel.name)}-*.npz"):
+                path.unlink()
+        verdicts = conclude(folder, dataset, settings, arguments.smoke or arguments.steps)
+    print(claims.format_table(verdicts))
+    print(f"\nFigure: {folder.path / 'figure.png'}")
+
+
+def _settings(panel, settings):
+    """Everything that a panel's numbers depend on, data and seeds apart."""
+    return {
+        "p": panel.p,
+        "depths": list(panel.depths),
+        **{name: getattr(settings, name) for name in ("steps", "stddev", "rates")},
+        "selection_seeds": settings.selection_seeds,
+    }
+
+
+def measure(panel, dataset, settings, arguments, checkpoints):
+    """Choose each depth's rate, then count its iterations: a `reproduce.records.Record`."""
+    started = time.time()
+    task = panel.variant(dataset)
+    _, least = optimum(task.features, task.targets, panel.p)
+    at_zero = np.mean(task.targets**panel.p) - least
+
+    def train(what, settings_of):
+        """Distances from the optimum over the iterations: a dict from (depth, rate) to a list."""
+        runs = {
+            (depth, rate, seed): linear_networks.Run(
+                p=panel.p, depth=depth, learning_rate=rate, seed=seed, stddev=settings.stddev
+            )
+            for depth, rate, seed in settings_of
+        }
+        with cli.progress_bar(arguments, f"{panel.name}, {what}", settings.steps) as bar:
+            found = linear_networks.train(
+                list(runs.values()),
+                task.features,
+                task.targets,
+                settings.steps,
+                {0, *np.geomspace(1, settings.steps, POINTS).astype(int)},
+                checkpoints / f"{records.slug(panel.name)}-{what}.npz",
+                lambda iteration, alive: bar.update(iteration - bar.n),
+            )
+        result = {}
+        for (depth, rate, _), trajectory in zip(runs, found):
+            curve = [[t, curves.rounded(loss - least)] for t, loss in trajectory.losses]
+            result.setdefault((depth, rate), []).append(
+                curve if trajectory.diverged_at is None else curve[:1]
+            )
+        return result
+
+    selected = train(
+        "selection",
+        [
+            (depth, rate, seed)
+            for depth in panel.depths
+            for rate in settings.rates
+            for seed in settings.selection_seeds
+        ],
+    )
+    finals = {key: final(group, settings.steps) for key, group in selected.items()}
+    best = {
+        depth: min(settings.rates, key=lambda rate: finals[depth, rate]) for depth in panel.depths
+    }
+    measured = train(
+        "measurement",
+        [(depth, best[depth], seed) for depth in panel.depths for seed in arguments.seeds],
+    )
+    groups = {depth: measured[depth, best[depth]] for depth in panel.depths}
+    ends = [final(groups[depth], settings.steps) for depth in settings.depths]
+    level = max([end for end in ends if np.isfinite(end)] + [FLOOR * at_zero])
+    return records.Record(
+        series="all",
+        seed=0,
+        learning_rate=None,
+        settings=_settings(panel, settings),
+        curves={f"{depth}-layer": _median(group) for depth, group in groups.items()},
+        results={
+            "optimum": curves.rounded(least),
+            "at_zero": curves.rounded(at_zero),
+            "level": curves.rounded(level),
+            "rates": {str(depth): rate for depth, rate in best.items()},
+            "final": {
+                str(depth): _or_none(final(group, settings.steps))
+                for depth, group in groups.items()
+            },
+            "iterations": {
+                str(depth): [_or_none(iterations_to(curve, level)) for curve in group]
+                for depth, group in groups.items()
+            },
+        },
+        provenance={
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+            "seconds": round(time.time() - started, 1),
+            "settings_digest": config.digest(_settings(panel, settings)),
+            **records.provenance(device(), task),
+        },
+        panel=panel.name,
+    )
+
+
+def final(group, steps):
+    """Median of the last distances; a run that diverged has an infinite one.
+
+    Of an even number of runs the higher of the two in the middle: more than half of them get there.
+    """
+    ends = [curve[-1][1] if curve[-1][0] == steps else np.inf for curve in group]
+    return float(np.quantile(ends, 0.5, method="higher"))
+
+
+def iterations_to(curve, level):
+    """Iterations until a curve is at most `level`, interpolated in both logarithms; or infinity.
+
+    At least 1, so that a ratio of two can be had.
+    """
+    before = None
+    for t, value in curve:
+        if value <= level:
+            if before is None or before[0] == 0 or value <= 0:
+                return float(max(t, 1))
+            part = np.log(before[1] / level) / np.log(before[1] / value)
+            return float(before[0] * (t / before[0]) ** part)
+        before = t, value
+    return np.inf
+
+
+def _median(group):
+    """Median of the runs that do not diverge; nothing if all do."""
+    survivors = [curve for curve in group if len(curve) > 1]
+    if not survivors:
+        return []
+    t, _, median, _ = curves.median_curve(survivors)
+    return [[int(a), curves.rounded(b)] for a, b in zip(t, median)]
+
+
+def _or_none(number):
+    return curves.rounded(number) if np.isfinite(number) else None
+
+
+def conclude(folder, dataset, settings, shortened):
+    """Verdicts, table, figure and summary from all records of the folder."""
+    finished = folder.records()
+    verdicts = claims.only_comparable(checks.verdicts(finished), dataset.source)
+    if shortened:
+        verdicts = claims.struck_out(verdicts, "the runs are of another length")
+    draw(finished, dataset, folder.path)
+    folder.write_summary(
+        report.summary(
+            figure="robustness",
+            title=TITLE,
+            command="python -m reproduce.robustness",
+            dataset=dataset,
+            config_digest=config.digest(config.as_dict(settings)),
+            records=finished,
+            verdicts=verdicts,
+            distances={},
+            tables={
+                "Iterations to the same loss, each depth at its best rate; median over the seeds "
+                "(least to most)": checks.table(finished)
+            },
+        )
+    )
+    return verdicts
+
+
+def draw(finished, dataset, folder):
+    """A row for each problem: how many times sooner each depth gets there than one layer."""
+    title = TITLE if dataset.source == "real" else f"{TITLE}\n{dataset.description}"
+    plot, (axes,) = plots.new_figure(1, title, width=9.0, height=1.5 + 0.4 * len(finished))
+    for row, record in enumerate(finished):
+        for depth, colour in zip((2, 3, 4), plots.COLOURS):
+            low, median, high = np.quantile(
+                checks.speedups(record, depth), (0.1, 0.5, 0.9), method="nearest"
+            )
+            height = row + 0.2 * (depth - 3)
+            if median > 0:
+                axes.plot([max(low, NEVER), high], [height] * 2, color=colour, linewidth=1.6)
+                axes.plot(median, height, "o", color=colour, label=f"depth {depth}")
+            elif str(depth) in record.results["rates"]:
+                axes.plot(NEVER, height, "x", color=colour, label=f"depth {depth}: never")
+    axes.axvline(1.0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(finished)), [record.panel for record in finished])
+    label = "times sooner than depth 1 (median, and 10 % to 90 % of the seeds)"
+    axes.set(xscale="log", xlabel=label)
+    axes.invert_yaxis()
+    axes.grid(True, axis="x", alpha=0.3)
+    handles, labels = axes.get_legend_handles_labels()
+    handles = dict(sorted(zip(labels, handles), key=lambda item: item[0]))
+    axes.legend(handles.values(), handles.keys(), fontsize="small")
+    plots.save(plot, folder)
+
+
+if __name__ == "__main__":
+    main()
