@@ -38,7 +38,7 @@ TITLE = "Robustness: on which data, and for which loss, does depth accelerate?"
 SEEDS = list(range(3, 23))
 POINTS = 240  # on a curve, log-spaced
 FLOOR = 1e-6  # of the loss at zero: below it, float32 decides how far a run gets
-NEVER = 0.02  # where in the figure the runs are that do not get there
+NEVER = 0.001  # where in the figure the runs are that do not get there
 PROBLEMS = {
     "full": lambda dataset: dataset,
     "no_high_leverage": variants.without_high_leverage,
@@ -307,7 +307,7 @@ def draw(finished, dataset, folder):
             )
             height = row + 0.2 * (depth - 3)
             if median > 0:
-                axes.plot([max(low, NEVER), high], [height] * 2, color=colour, linewidth=1.6)
+                axes.plot([low or NEVER, high], [height] * 2, color=colour, linewidth=1.6)
                 axes.plot(median, height, "o", color=colour, label=f"depth {depth}")
             elif str(depth) in record.results["rates"]:
                 axes.plot(NEVER, height, "x", color=colour, label=f"depth {depth}: never")
