@@ -8,7 +8,7 @@ from scipy.integrate import solve_ivp
 
 
 def gradient_flow(factors, features, targets, p, times):
-    """The end-to-end kernels over time of a network that follows its negative gradient.
+    """The state over time of a network that follows its negative gradient.
 
     Args:
         factors: The layers at time 0: arrays of shape (d, 1), (1, 1), … (1, 1).
@@ -17,7 +17,8 @@ def gradient_flow(factors, features, targets, p, times):
         times: Ascending, from 0: iterations times learning rate.
 
     Returns:
-        Array of shape (len(times), d).
+        Array of shape (len(times), d + depth - 1): at each time the first layer and then the
+        scalars that follow it.
 
     Raises:
         RuntimeError: If the solver gives up.
@@ -35,8 +36,21 @@ def gradient_flow(factors, features, targets, p, times):
     )
     if not solution.success:
         raise RuntimeError(solution.message)
-    d = features.shape[1]
-    return (solution.y[:d] * np.prod(solution.y[d:], axis=0)).T
+    return solution.y.T
+
+
+def end_to_end(states, d):
+    """The kernels (len(states), d) of an array of states."""
+    return states[:, :d] * np.prod(states[:, d:], axis=1, keepdims=True)
+
+
+def sharpness(state, features, targets, p):
+    """The Hessian's largest eigenvalue.
+
+    Descent is stable for as long as it is at most 2 by the learning rate: beyond, a small
+    deviation from the flow grows.
+    """
+    return float(np.linalg.eigvalsh(-jacobian(state, features, targets, p))[-1])
 
 
 def velocity(state, features, targets, p):

@@ -26,10 +26,11 @@ from reproduce import (
 )
 from reproduce.claims import regression as checks
 from reproduce.device import device
-from reproduce.gradient_flow import gradient_flow
+from reproduce.gradient_flow import end_to_end, gradient_flow, sharpness
 from reproduce.optimum import optimum
 
 ARMS = ("all", "plotted")
+HORIZONS = (0.01, 0.1, 0.4, 1.0)  # of the iterations, at which the best rates are compared
 POINTS = 120  # on a curve, log-spaced, besides the iterations of the paper's digitised points
 PLATEAU = 0.99  # a run above this part of the loss at zero has not left it
 MULTIPLY_ADDS_PER_SECOND = 4e10  # of two CPU cores, for the estimate of the time
@@ -218,8 +219,10 @@ def _run(figure, runs, dataset, settings, arguments):
             _, least = optimum(dataset.features, dataset.targets, panel.p)
         for key, run in flows.items():
             started = time.time()
-            trajectory = _flow(run, dataset, _record_at(panel.name, settings.steps))
-            yield _record(key, run, trajectory, least, dataset, settings, root, started, 1)
+            trajectory, stability = _flow(run, dataset, _record_at(panel.name, settings.steps))
+            record = _record(key, run, trajectory, least, dataset, settings, root, started, 1)
+            record.results.update(stability)
+            yield record
         if descents:
             started = time.time()
             share = "-of-".join(map(str, arguments.shard))
@@ -251,17 +254,24 @@ def _descend(panel, runs, dataset, settings, arguments, checkpoint):
 
 
 def _flow(run, dataset, iterations):
-    kernels = gradient_flow(
+    """The flow, and where a step of descent at its pace is longer than is stable, and how much."""
+    task = dataset.features, dataset.targets, run.p
+    states = gradient_flow(
         linear_networks.initial_factors(run, dataset.features.shape[1]),
-        dataset.features,
-        dataset.targets,
-        run.p,
+        *task,
         np.array(iterations) * run.learning_rate,
     )
-    values = linear_networks.losses(kernels.T, dataset.features, dataset.targets, run.p)
-    return linear_networks.Trajectory(
-        [[t, float(value)] for t, value in zip(iterations, values)], None, kernels[-1]
-    )
+    kernels = end_to_end(states, dataset.features.shape[1])
+    values = linear_networks.losses(kernels.T, *task)
+    losses = [[t, float(value)] for t, value in zip(iterations, values)]
+    # In steps of the largest size that is stable.
+    steps = [run.learning_rate * sharpness(state, *task) / 2 for state in states]
+    unstable = [t for t, step in zip(iterations, steps) if step > 1]
+    return linear_networks.Trajectory(losses, None, kernels[-1]), {
+        "longest_step": curves.rounded(max(steps)),
+        "unstable_from": unstable[0] if unstable else None,
+        "unstable_until": unstable[-1] if unstable else None,
+    }
 
 
 def _record(key, run, trajectory, least, dataset, settings, root, started, together):
@@ -316,15 +326,24 @@ def conclude(figure, folder, dataset, settings):
             records=folder.records(),
             verdicts=verdicts,
             distances=checks.distances(finished),
-            tables={
-                f"Panel {panel.name}: distance from the optimum": checks.table(
-                    finished, panel.name, settings.steps
-                )
-                for panel in settings.panels
-            },
+            tables=tables(finished, settings),
         )
     )
     return verdicts
+
+
+def tables(finished, settings):
+    """For the report: what became of all runs, and the best rates; from a title to its rows."""
+    result = {}
+    for panel in settings.panels:
+        rows = checks.table(finished, panel.name, settings.steps)
+        result[f"Panel {panel.name}: distance from the optimum"] = rows
+        horizons = [int(share * settings.steps) for share in HORIZONS]
+        rows = [checks.best_rates(finished, panel.name, s.name, horizons) for s in panel.series]
+        if any(rows):
+            title = f"Panel {panel.name}: best rate, had the runs been shorter (distance)"
+            result[title] = [row for row in rows if row]
+    return result
 
 
 def as_stated(finished, settings):

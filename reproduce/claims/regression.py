@@ -117,6 +117,37 @@ def table(records, panel, steps):
     return sorted(rows, key=lambda row: row["series"])
 
 
+def best_rates(records, panel, name, horizons):
+    """The best rate of a series for runs of other lengths: a row for the report, or None.
+
+    Best is the least distance, median over the seeds, at the last plotted iteration up to then.
+    """
+    rates = {
+        group[0].learning_rate: group
+        for series, group in groups(records, panel).items()
+        if (series == name or series.startswith(f"{name} lr="))
+        and not group[0].settings["flow"]
+    }
+    if len(rates) < 2:
+        return None
+    row = {"series": name}
+    for horizon in horizons:
+        ends = {
+            rate: np.median([_before(record, horizon) for record in group])
+            for rate, group in rates.items()
+        }
+        best = min(ends, key=ends.get)
+        row[f"after {horizon}"] = f"{best:g} ({ends[best]:.3g})"
+    return row
+
+
+def _before(record, horizon):
+    diverged_at = record.results["diverged_at"]
+    if diverged_at is not None and diverged_at <= horizon:
+        return np.inf
+    return [value for t, value in _curve(record) if t <= horizon][-1]
+
+
 def seeds(group):
     """`1 seed`, `5 seeds`."""
     return "1 seed" if len(group) == 1 else f"{len(group)} seeds"

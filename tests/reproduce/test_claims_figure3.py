@@ -67,3 +67,20 @@ def test_depth_accelerates_where_every_deeper_network_gets_there_sooner():
     assert "2.0 times sooner by depth 2 at 0.1 and 2.0 times sooner by depth 3" in sooner.measured
     never = verdict_on(as_stated("fig3R_l4", (1, 0.5, 1.1), (1.5, 1, 1.2)), "accelerates")
     assert never.verdict == claims.FAILS and "never by depth 3" in never.measured
+
+
+def flow(name, step, unstable):
+    result = record("fig3R_l4", name, [(0, 1.0), (100, 0.5)])
+    first, last = unstable
+    result.results.update(longest_step=step, unstable_from=first, unstable_until=last)
+    return result
+
+
+def test_flow_is_laid_over_the_curves_that_descent_cannot_follow():
+    too_long = [flow(name, 1.5, (10, 20)) for name in figure3.NAMES]
+    found = verdict_on(too_long, "No gradient descent")
+    assert found.verdict == claims.HOLDS
+    assert "1-layer up to 1.5 times as long, between iterations 10 and 20" in found.measured
+    stable = [*too_long[:2], flow("3-layer", 0.9, (None, None))]
+    assert verdict_on(stable, "No gradient descent").verdict == claims.FAILS
+    assert verdict_on(too_long[:2], "No gradient descent").verdict == claims.NOT_RUN

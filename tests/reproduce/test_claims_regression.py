@@ -149,3 +149,16 @@ def test_depth_8_never_starts_if_no_run_moves_without_diverging():
         claims.FAILS
     )
     assert verdict_on(figure5_left, [], words).verdict == claims.NOT_RUN
+
+
+def test_the_best_rate_depends_on_the_horizon():
+    found = [
+        record("fig3L_l2", "1-layer lr=0.1", [(0, 2.0), (10, 1.0), (100, 0.9)], rate=0.1),
+        record("fig3L_l2", "1-layer", [(0, 2.0), (10, 1.5), (100, 0.5)], rate=0.01),
+        record("fig3L_l2", "1-layer lr=1", [(0, 2.0), (10, 0.1)], rate=1.0, diverged=50),
+    ]
+    row = regression.best_rates(found, "fig3L_l2", "1-layer", [5, 20, 100])
+    assert row["after 5"] == "0.1 (2)"  # All are equal: the first.
+    assert row["after 20"] == "1 (0.1)"
+    assert row["after 100"] == "0.01 (0.5)"
+    assert regression.best_rates(found[:1], "fig3L_l2", "1-layer", [5]) is None

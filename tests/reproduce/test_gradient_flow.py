@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from reproduce.gradient_flow import gradient_flow, jacobian, velocity
+from reproduce.gradient_flow import end_to_end, gradient_flow, jacobian, sharpness, velocity
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,7 @@ def data():
 def test_depth_1_follows_the_closed_form(data):
     features, targets = data
     start, times = np.full((4, 1), 0.01), np.array([0, 0.1, 1, 10, 100])
-    found = gradient_flow([start], features, targets, 2, times)
+    found = end_to_end(gradient_flow([start], features, targets, 2, times), 4)
     values, vectors = np.linalg.eigh(features.T @ features / 30)
     best = np.linalg.lstsq(features, targets)[0]
     for t, kernel in zip(times, found):
@@ -47,9 +47,20 @@ def test_the_velocity_and_its_derivative_are_those_of_finite_differences(data, d
 def test_descent_with_small_steps_comes_close(data, depth, p):
     random, rate, steps = np.random.default_rng(2), 1e-5, 20000
     factors = [0.5 * random.normal(size=(4, 1))] + [np.array([[0.8]])] * (depth - 1)
-    found = gradient_flow(factors, *data, p, [0, rate * steps])
+    found = end_to_end(gradient_flow(factors, *data, p, [0, rate * steps]), 4)
     state = np.concatenate([factor.ravel() for factor in factors])
     for _ in range(steps):
         state = state + rate * velocity(state, *data, p)
     np.testing.assert_allclose(found[0], functools.reduce(np.matmul, factors)[:, 0])
     np.testing.assert_allclose(found[1], state[:4] * np.prod(state[4:]), rtol=1e-3)
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_descent_is_stable_up_to_two_by_the_sharpness(data, above):
+    best = np.linalg.lstsq(*data)[0]
+    largest = sharpness(best, *data, 2)
+    assert largest == pytest.approx(2 * np.linalg.norm(data[0], 2) ** 2 / 30)
+    rate, state = (2.02 if above else 1.98) / largest, best + 1e-3
+    for _ in range(1000):
+        state = state + rate * velocity(state, *data, 2)
+    assert (np.linalg.norm(state - best) > 1) == above
