@@ -17,6 +17,8 @@ OPTIMIZERS = {
     "sgd": keras.optimizers.SGD,
     "adagrad": keras.optimizers.Adagrad,
     "adadelta": keras.optimizers.Adadelta,
+    # The epsilon that was TensorFlow 1's default. AdaDelta's first steps are its square root.
+    "adadelta_1e-8": functools.partial(keras.optimizers.Adadelta, epsilon=1e-8),
     "adam": keras.optimizers.Adam,
 }
 STARTS = ("near_zero", "identity")
@@ -34,7 +36,7 @@ class Run:
         p: Even integer.
         depth: Number of layers N >= 1.
         width: Units in each hidden layer.
-        optimizer: Name of a Keras optimizer, of `OPTIMIZERS`; all but its rate are defaults.
+        optimizer: Name of a Keras optimizer, of `OPTIMIZERS`; defaults but for its rate.
         learning_rate: In units of that loss, which has no factor 1/p.
         seed: The start is a function of it, of the depth and of the width.
         start: "near_zero", every weight from N(0, stddev^2); or "identity", the same with 1 added

@@ -87,6 +87,12 @@ STATED = " as_stated"
     [
         (figure4_left, "outperforms AdaGrad", f"GD 3-layer{STATED}", f"AdaGrad 1-layer{STATED}"),
         (figure4_left, "outperforms AdaDelta", f"GD 3-layer{STATED}", f"AdaDelta 1-layer{STATED}"),
+        (
+            figure4_left,
+            "epsilon of TensorFlow 1",
+            f"GD 3-layer{STATED}",
+            f"AdaDelta 1-layer eps=1e-8{STATED}",
+        ),
         (figure4_left, "is slower than", f"GD 1-layer{STATED}", f"AdaGrad 1-layer{STATED}"),
         (figure4_right, "faster than gradient", "Adam 1-layer", f"GD 3-layer{STATED}"),
         (figure4_right, "depth 2 is faster", "Adam 2-layer", "Adam 1-layer"),
