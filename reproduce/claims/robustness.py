@@ -8,6 +8,8 @@ COMMAND = "python -m reproduce.robustness"
 PAPER = "Section 8; the variants are ours"
 TALK = "the authors' talk"
 ENOUGH = 1.1  # times sooner: less is no acceleration
+PLATEAU = 0.5  # of the loss at zero: above it a run has not left where it started
+FLOOR = 1e-6  # of the loss at zero: below it, float32 decides how far a run gets
 
 
 def verdicts(records):
@@ -20,33 +22,92 @@ def verdicts(records):
     ]
 
 
+def curve_name(depth, seed):
+    """Of a run's curve in the record of its problem."""
+    return f"depth {depth}, seed {seed}"
+
+
+def end(curve, steps):
+    """The last distance from the optimum; infinite if the run diverged before `steps`."""
+    return curve[-1][1] if curve[-1][0] == steps else np.inf
+
+
+def iterations_to(curve, level):
+    """Iterations until a curve is at most `level`, interpolated in both logarithms; or infinity.
+
+    At least 1, so that a ratio of two can be had.
+    """
+    before = None
+    for t, value in curve:
+        if value <= level:
+            if before is None or before[0] == 0 or value <= 0:
+                return float(max(t, 1))
+            part = np.log(before[1] / level) / np.log(before[1] / value)
+            return float(before[0] * (t / before[0]) ** part)
+        before = t, value
+    return np.inf
+
+
+def compare(record, deep, shallow=1):
+    """Iterations of two depths to a loss that both reach.
+
+    The loss is what nine in ten runs of each reach, of those that neither diverge nor are still
+    near where they started.
+
+    Returns:
+        `(level, iterations of the shallow runs, of the deep ones)`, arrays with a number a seed;
+        infinite where a run never gets there.
+    """
+    groups = [
+        [record.curves[curve_name(depth, seed)] for seed in record.results["seeds"]]
+        for depth in (shallow, deep)
+    ]
+    level = FLOOR * record.results["at_zero"]
+    for group in groups:
+        ends = [end(curve, record.settings["steps"]) for curve in group]
+        moved = [each for each in ends if each < PLATEAU * record.results["at_zero"]]
+        if moved:
+            level = max(level, np.quantile(moved, 0.9, method="higher"))
+    return level, *(np.array([iterations_to(c, level) for c in group]) for group in groups)
+
+
 def speedups(record, depth):
     """How many times sooner than depth 1 (its median) each seed gets there.
 
     0 if it never does, infinite if only depth 1 never does.
     """
-    single = np.median([np.inf if t is None else t for t in record.results["iterations"]["1"]])
-    found = record.results["iterations"].get(str(depth), [None])
-    return np.array([0.0 if t is None else single / t for t in found])
+    _, single, deep = compare(record, depth)
+    return np.where(np.isfinite(deep), np.median(single) / deep, 0.0)
 
 
 def table(records):
     """A row for each problem, with a plain word on it."""
-    rows = []
-    for record in records:
-        row = {"problem": record.panel, "loss": f"{record.results['level']:.3g}"}
-        for depth, times in record.results["iterations"].items():
-            finite = sorted(t for t in times if t is not None)
-            median = np.median([np.inf if t is None else t for t in times])
-            rate = record.results["rates"][depth]
-            text = "never" if np.isinf(median) else f"{median:.0f} ({finite[0]:.0f} to "
-            if np.isfinite(median):
-                text += f"{finite[-1]:.0f}" if len(finite) == len(times) else "never"
-                text += ")"
-            row[f"depth {depth}"] = f"{text} at {rate:g}"
-        row["depth accelerates"] = _word(record)
-        rows.append(row)
-    return rows
+    return [
+        {
+            "problem": record.panel,
+            **{f"depth {depth}": _cell(record, depth) for depth in (2, 3, 4)},
+            "depth accelerates": _word(record),
+        }
+        for record in records
+    ]
+
+
+def _cell(record, depth):
+    rates = record.results["rates"]
+    if str(depth) not in rates:
+        return ""
+    level, single, deep = compare(record, depth)
+    median = np.median(speedups(record, depth))
+    low, middle, high = np.quantile(deep, (0.1, 0.5, 0.9), method="nearest")
+    took = "never" if np.isinf(middle) else f"{middle:.0f} ({low:.0f} to {_number(high)})"
+    return (
+        f"{median:.2f}: {took} at {rates[str(depth)]:g}, depth 1 "
+        f"{_number(np.median(single))} at {rates['1']:g}, to {level:.3g}"
+    )
+
+
+def _number(iterations):
+    return f"{iterations:.0f}" if np.isfinite(iterations) else "never"
 
 
 def _word(record):
@@ -105,11 +166,11 @@ def _grows_with_the_condition_number(by_panel):
 
 def _four_layers_are_slow(by_panel):
     statement = "From 3 to 4 layers near zero it becomes much slower"
-    found = [
-        (record, np.median(speedups(record, 3)), np.median(speedups(record, 4)))
+    found = {
+        name: [np.median(times) for times in compare(record, 4, shallow=3)[1:]]
         for name, record in by_panel.items()
         if "4" in record.results["rates"]
-    ]
+    }
     if not found:
         return not_run(statement, TALK, COMMAND)
     return judge(
@@ -117,16 +178,16 @@ def _four_layers_are_slow(by_panel):
         TALK,
         "at least twice as many iterations, for each p",
         ", ".join(
-            f"{record.panel}: {three / four:.1f} times as many"
-            if four
-            else f"{record.panel}: never within {record.settings['steps']}"
-            for record, three, four in found
+            f"{name}: {four / three:.1f} times as many"
+            if np.isfinite(four)
+            else f"{name}: never, where depth 3 takes {_number(three)}"
+            for name, (three, four) in found.items()
         )
         + f" ({_seeds(by_panel)})",
-        all(three >= 2 * four for _, three, four in found),
+        all(np.isfinite(three) and four >= 2 * three for three, four in found.values()),
     )
 
 
 def _seeds(by_panel):
-    count = len(next(iter(by_panel.values())).results["iterations"]["1"])
+    count = len(next(iter(by_panel.values())).results["seeds"])
     return f"medians of {count} seeds"

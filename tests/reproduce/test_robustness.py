@@ -42,30 +42,61 @@ def test_variants_of_the_data(dataset):
 def test_iterations_are_interpolated_on_both_logarithms():
     # On the line loss = 100 / t.
     curve = [[0, 5.0], [10, 10.0], [1000, 0.1]]
-    assert robustness.iterations_to(curve, 1.0) == pytest.approx(100.0)
-    assert robustness.iterations_to(curve, 0.1) == pytest.approx(1000.0)
-    assert robustness.iterations_to(curve, 0.01) == np.inf
-    assert robustness.iterations_to(curve, 6.0) == 1.0
+    assert checks.iterations_to(curve, 1.0) == pytest.approx(100.0)
+    assert checks.iterations_to(curve, 0.1) == pytest.approx(1000.0)
+    assert checks.iterations_to(curve, 0.01) == np.inf
+    assert checks.iterations_to(curve, 6.0) == 1.0
 
 
-def test_a_run_that_diverged_has_no_final_loss():
-    assert robustness.final([[[0, 1.0], [9, 0.5]], [[0, 1.0]], [[0, 1.0], [9, 0.1]]], 9) == 0.5
-    assert robustness.final([[[0, 1.0]], [[0, 1.0]], [[0, 1.0], [9, 0.1]]], 9) == np.inf
-    assert robustness.final([[[9, 0.1]], [[9, 0.2]]], 9) == 0.2
+def record(panel, times, seeds=(0, 1, 2)):
+    """Depths that are at 1 at the iteration `times`, and halve in as long; None: diverged."""
 
+    def curve(time):
+        if time is None:
+            return [[0, 100.0]]
+        return [[t, 100.0 if t == 0 else time / t] for t in (0, 10, 20, 50, 80, 95, 100, 120, 200)]
 
-def record(panel, times, **more):
-    times = {"1": [100.0, 100.0, 100.0], **{str(d): [t] * 3 for d, t in times.items()}}
+    times = {1: 100.0, **times}
     return records.Record(
         series="all",
         seed=0,
         learning_rate=None,
-        settings={"steps": 100},
-        curves={},
-        results={"iterations": times, "rates": dict.fromkeys(times, 0.1), "level": 0.5, **more},
+        settings={"steps": 200},
+        curves={checks.curve_name(d, s): curve(time) for d, time in times.items() for s in seeds},
+        results={
+            "at_zero": 100.0,
+            "rates": dict.fromkeys(map(str, times), 0.1),
+            "seeds": list(seeds),
+        },
         provenance={},
         panel=panel,
     )
+
+
+def test_two_depths_are_compared_where_both_get():
+    # Depth 1 ends at 1/2. Depth 2 is there after half as long; depth 3, twice as slow, ends at 1.
+    found = record("a l4", {2: 50.0, 3: 200.0, 4: None})
+    expected = ((2, 0.5, 200, 100), (3, 1.0, 100, 200), (4, 0.5, 200, np.inf))
+    for depth, level, shallow, deep in expected:
+        at, single, other = checks.compare(found, depth)
+        assert at == pytest.approx(level)
+        np.testing.assert_allclose(single, [shallow] * 3)
+        np.testing.assert_allclose(other, [deep] * 3)
+    np.testing.assert_allclose(checks.speedups(found, 2), [2.0] * 3)
+    np.testing.assert_allclose(checks.speedups(found, 4), [0.0] * 3)
+
+
+def test_a_run_that_stays_where_it_started_is_not_waited_for():
+    found = record("a l4", {2: 50.0})
+    for seed in found.results["seeds"]:
+        found.curves[checks.curve_name(2, seed)] = [[0, 100.0], [200, 99.0]]
+    level, _, deep = checks.compare(found, 2)
+    assert level == pytest.approx(0.5) and np.isinf(deep).all()
+    # One in ten runs is not, either.
+    found = record("a l4", {2: 50.0}, seeds=range(20))
+    found.curves[checks.curve_name(2, 7)] = [[0, 100.0], [200, 40.0]]
+    level, _, deep = checks.compare(found, 2)
+    assert level == pytest.approx(0.5) and np.isinf(deep).sum() == 1
 
 
 def verdict_on(found, words):
@@ -110,7 +141,7 @@ def test_the_table_has_a_word_on_each_problem():
         [record("a l4", {2: 50.0, 3: 25.0}), record("b l2", {2: 200.0, 3: None})]
     )
     assert rows[0]["depth accelerates"] == "4.0 times, depth 3"
-    assert rows[0]["depth 2"] == "50 (50 to 50) at 0.1"
+    assert rows[0]["depth 2"] == "2.00: 100 (100 to 100) at 0.1, depth 1 200 at 0.1, to 0.5"
     assert rows[1]["depth accelerates"].startswith("no") and "never" in rows[1]["depth 3"]
 
 
@@ -142,13 +173,14 @@ def test_from_end_to_end_and_resumed(tmp_path, monkeypatch):
         "condition_1e+03 l4",
     }
     for each in finished.values():
-        results = each.results
-        # The slowest depth gets there at the end, and the rate that diverges is not the best.
-        ends = [end for depth, end in results["final"].items() if depth != "4" and end is not None]
-        assert results["level"] == pytest.approx(max(ends), rel=1e-5)
-        assert set(results["rates"].values()) <= {0.001, 0.01, 0.1}
-        assert set(results["rates"]) == ({*"1234"} if each.panel.startswith("full") else {*"123"})
-        assert all(t is None or t <= 300 for ts in results["iterations"].values() for t in ts)
+        # The rate that diverges is not the best.
+        rates = each.results["rates"]
+        assert set(rates.values()) <= {0.001, 0.01, 0.1}
+        assert set(rates) == ({*"1234"} if each.panel.startswith("full") else {*"123"})
+        assert set(each.curves) == {checks.curve_name(d, s) for d in rates for s in (3, 4)}
+        assert all(curve[0][0] == 0 for curve in each.curves.values())
+        ends = {checks.end(curve, 300) for curve in each.curves.values()}
+        assert min(ends) < 0.1 * each.results["at_zero"]
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     assert {v["verdict"] for v in summary["verdicts"]} == {claims.NOT_COMPARABLE}
     assert (folder / "figure.png").stat().st_size > 10_000
@@ -164,3 +196,4 @@ def test_from_end_to_end_and_resumed(tmp_path, monkeypatch):
     command(tmp_path, "--resume")
     assert ran == ["full l4"]
     assert records.read_record(path).results == finished["full l4"].results
+    assert records.read_record(path).curves == finished["full l4"].curves
