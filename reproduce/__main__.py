@@ -10,7 +10,7 @@ COMMANDS = {
     "reproduce.figure1": "below 1",
     "reproduce.figure2": "5",
     "reproduce.figure3": "20",
-    "reproduce.figure4_left": "8",
+    "reproduce.figure4_left": "10",
     "reproduce.figure4_right": "2",
     "reproduce.figure5_left": "2",
     "reproduce.figure5_right": "20",

@@ -10,6 +10,7 @@ import statistics
 from reproduce.records import write_atomically
 
 ROOT = pathlib.Path(__file__).parent.parent
+DISTANCE = "Distance to the paper's curve: RMS of log10(ours/paper), median over the seeds"
 START, END = "<!-- results: written by python -m reproduce.report -->", "<!-- /results -->"
 
 
@@ -89,23 +90,33 @@ def write(root=ROOT):
 
 def _overview(figure):
     verdicts = [verdict["verdict"] for verdict in figure["verdicts"]]
-    distances = (
-        f"{series} {_median(by_seed.values())}" for series, by_seed in figure["rms_log10"].items()
-    )
+    medians = sorted(statistics.median(found) for found in _distances(figure).values())
+    few = ", ".join(f"{median:.3f}" for median in medians)
+    many = f"{len(medians)} curves, {min(medians, default=0):.3f} to {max(medians, default=0):.3f}"
     return {
         "figure": figure["title"],
         "command": f"`{figure['command']}`",
-        "distance to the paper's curve (RMS of log10, median over seeds)": ", ".join(distances),
+        "RMS of log10(ours/paper)": few if len(medians) < 3 else many,
         "statements that hold, do not hold, not run": ", ".join(
             str(verdicts.count(kind)) for kind in ("holds", "does not hold", "not run")
         ),
     }
 
 
-def _median(distances):
-    found = [distance for distance in distances if distance is not None]
-    seeds = "1 seed" if len(found) == 1 else f"{len(found)} seeds"
-    return f"{statistics.median(found):.3f} ({seeds})" if found else "none"
+def _distances(figure):
+    """From a curve of the paper to RMS of log10(ours/paper), a number for each run on it."""
+    found = {
+        series: [distance for distance in by_seed.values() if distance is not None]
+        for series, by_seed in figure["rms_log10"].items()
+    }
+    return {series: distances for series, distances in found.items() if distances}
+
+
+def _distance_table(figure):
+    return [
+        {"curve": curve, "distance": f"{statistics.median(found):.3f}", "seeds": len(found)}
+        for curve, found in _distances(figure).items()
+    ]
 
 
 def _section(figure):
@@ -128,7 +139,7 @@ def _section(figure):
             ),
             *(
                 f"### {title}\n\n{_markdown_table(rows)}"
-                for title, rows in figure["tables"].items()
+                for title, rows in {DISTANCE: _distance_table(figure), **figure["tables"]}.items()
                 if rows
             ),
             f"Command: `{figure['command']}`. {_effort(figure)} {versions}. Commit "

@@ -1,0 +1,45 @@
+"""The report, from a figure's summary."""
+
+import json
+
+from reproduce import report
+
+SUMMARY = {
+    "figure": "figure0",
+    "title": "Figure 0",
+    "command": "python -m reproduce.figure0",
+    "verdicts": [
+        {"statement": s, "source": "S", "expected": "E", "measured": "M", "verdict": verdict}
+        for s, verdict in (("one", "holds"), ("two", "holds"), ("three", "does not hold"))
+    ],
+    # Of the second curve one run ended before, of the last one all did.
+    "rms_log10": {
+        "a": {"0": 0.1, "1": 0.2, "2": 0.4},
+        "b": {"0": 0.5, "1": None},
+        "c": {"0": 0.3},
+        "d": {"0": None},
+    },
+    "tables": {"A table": [{"column": 1.23456}], "An empty one": []},
+    "runs": 3,
+    "seconds": 90.0,
+    "devices": ["CPU, 2 cores"],
+    "versions": {"keras": "3"},
+    "commits": ["0123456789abcdef"],
+    "uncommitted_changes": False,
+    "data": {"description": "data", "fingerprint": "fedcba98765432100"},
+}
+
+
+def test_medians_over_the_seeds_that_have_a_distance(tmp_path):
+    folder = tmp_path / "results" / "figure0"
+    folder.mkdir(parents=True)
+    (folder / "summary.json").write_text(json.dumps(SUMMARY))
+    (tmp_path / "README.md").write_text(f"before\n{report.START}\nold\n{report.END}\nafter\n")
+    report.write(tmp_path)
+    readme = (tmp_path / "README.md").read_text().splitlines()
+    assert readme[0] == "before" and readme[-1] == "after" and "old" not in readme
+    assert "| 3 curves, 0.200 to 0.500 | 2, 1, 0 |" in readme[4]
+    results = (tmp_path / "results" / "README.md").read_text()
+    for row in ("| a | 0.200 | 3 |", "| b | 0.500 | 1 |", "| c | 0.300 | 1 |", "| 1.235 |"):
+        assert row in results
+    assert "| d |" not in results and "An empty one" not in results
