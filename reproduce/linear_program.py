@@ -162,6 +162,14 @@ def _claim_2(kernel, gradient, depth):
     return squared_norm ** (1 - 1 / depth) * (gradient + (depth - 1) * projection * kernel)
 
 
+def _odd_power(values, exponent):
+    """By multiplications: from 5 on the compiler would take logarithms."""
+    squares, result = values * values, values
+    for _ in range(exponent // 2):
+        result *= squares
+    return result
+
+
 class Program:
     """Runs that share a loss, compiled together.
 
@@ -256,5 +264,5 @@ class Program:
         kernels = tf.pad(kernels, [[0, 0], [0, -runs % _VECTOR]])
         gradients = 0.0
         for features, transposed, targets in self._parts:
-            gradients += transposed @ (features @ kernels - targets) ** (self._p - 1)
+            gradients += transposed @ _odd_power(features @ kernels - targets, self._p - 1)
         return self._p / self._examples * gradients[:, :runs]

@@ -31,6 +31,7 @@ RUNS = {
     "adam": Run(p=2, depth=2, width=3, learning_rate=0.01, seed=5, optimizer="adam", stddev=0.3),
     "l4": Run(p=4, depth=2, learning_rate=0.005, seed=6, start="identity"),
     "l4 adam": Run(p=4, depth=1, learning_rate=0.01, seed=7, optimizer="adam"),
+    "l6": Run(p=6, depth=1, learning_rate=0.0005, seed=10),
     "rule": Run(p=2, depth=3, learning_rate=0.02, seed=8, rule="own", stddev=0.3),
     "l4 rule": Run(p=4, depth=2, learning_rate=0.005, seed=9, rule="product", start="identity"),
 }
@@ -64,7 +65,7 @@ def fitted(run, features, targets):
 @pytest.fixture(scope="module")
 def trained(data):
     result = {}
-    for p in (2, 4):
+    for p in (2, 4, 6):
         chosen = {name: run for name, run in RUNS.items() if run.p == p}
         trajectories = train(list(chosen.values()), *data, STEPS, range(STEPS + 1))
         result |= dict(zip(chosen, trajectories))
@@ -101,7 +102,7 @@ def test_a_single_layer_follows_the_closed_form(data):
 def test_divergence_is_found_in_the_iteration_where_it_happens_and_touches_no_other(data):
     features, targets = data
     rates = (0.5, 5.0, 0.05)
-    for p in (2, 4):
+    for p in (2, 4, 6):
         runs = [Run(p=p, depth=2, learning_rate=rate, seed=3, stddev=0.3) for rate in rates]
         slow, fast, _ = found = train(runs, features, targets, 600, range(601))
         for run, trajectory in zip(runs, found):
