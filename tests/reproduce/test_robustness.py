@@ -86,6 +86,17 @@ def test_two_depths_are_compared_where_both_get():
     np.testing.assert_allclose(checks.speedups(found, 4), [0.0] * 3)
 
 
+def test_runs_of_depth_1_that_diverge_are_left_out_and_counted():
+    found = record("a l4", {2: 50.0, 3: 200.0})
+    for seed in (0, 1):
+        found.curves[checks.curve_name(1, seed)] = [[0, 100.0]]
+    np.testing.assert_allclose(checks.speedups(found, 2), [2.0] * 3)
+    (row,) = checks.table([found])
+    assert "depth 1 200 at 0.1 (2 of depth 1's 3 runs diverge), to 0.5" in row["depth 2"]
+    found.curves[checks.curve_name(1, 2)] = [[0, 100.0]]
+    assert np.isinf(checks.speedups(found, 2)).all()
+
+
 def test_a_run_that_stays_where_it_started_is_not_waited_for():
     found = record("a l4", {2: 50.0})
     for seed in found.results["seeds"]:
