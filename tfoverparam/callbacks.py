@@ -51,8 +51,9 @@ class BalanceMonitor(keras.callbacks.Callback):
 
     >>> import keras
     >>> from tfoverparam import BalanceMonitor, FactorizedDense
-    >>> model = keras.Sequential([keras.Input((4,)), FactorizedDense(2, name="linear")])
-    >>> model.compile(keras.optimizers.SGD(0.01), "mse")
+    >>> layer = FactorizedDense(2, seed=0, name="linear")
+    >>> model = keras.Sequential([keras.Input((4,)), layer])
+    >>> model.compile(keras.optimizers.SGD(0.001), "mse")
     >>> x, y = keras.random.normal((32, 4), seed=0), keras.random.normal((32, 2), seed=1)
     >>> history = model.fit(x, y, callbacks=[BalanceMonitor(every=10)], verbose=0).history
     >>> 0.99 < history["linear_step"][0] / history["linear_rule_step"][0] < 1.01
