@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from reproduce import config as configuration
 from reproduce.data import DataError
-from reproduce.records import RecordsError
+from reproduce.records import RecordsError, ResultsFolder
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
 
@@ -136,11 +136,22 @@ def load_config(arguments, config_class):
     return dataclasses.replace(config, steps=config.smoke_steps) if arguments.smoke else config
 
 
-def results_path(arguments, figure, dataset):
-    """Where results go: `--out`, or a folder under `runs/` that says what they are."""
-    if arguments.out:
-        return pathlib.Path(arguments.out)
-    return log_root(arguments, figure, dataset) / "results"
+def results_folder(arguments, figure, dataset, settings, **more):
+    """The folder for results: `--out`, or one under `runs/` that says what they are.
+
+    Its results are of one data set and configuration, and of one value of each of `more`.
+
+    Raises:
+        reproduce.records.RecordsError: If it holds others, or holds any without --resume.
+    """
+    path = arguments.out or log_root(arguments, figure, dataset) / "results"
+    identity = {
+        "figure": figure,
+        "data": {"source": dataset.source, "fingerprint": dataset.fingerprint},
+        "config": configuration.as_dict(settings),
+        **more,
+    }
+    return ResultsFolder(pathlib.Path(path), identity, resume=arguments.resume)
 
 
 def log_root(arguments, figure, dataset):

@@ -250,15 +250,7 @@ def main(arguments=None):
         seeds = [mnist_convnet.TUTORIAL_SEED] if arguments.tutorial_seeds else arguments.seeds
         runs = plan(settings, arguments.arms, seeds, arguments.tutorial_seeds)
         runs = cli.shard(arguments, runs)
-        folder = records.ResultsFolder(
-            cli.results_path(arguments, FIGURE, dataset),
-            identity={
-                "figure": FIGURE,
-                "data": {"source": dataset.source, "fingerprint": dataset.fingerprint},
-                "config": config.as_dict(settings),
-            },
-            resume=arguments.resume,
-        )
+        folder = cli.results_folder(arguments, FIGURE, dataset, settings)
         missing = {
             key: training
             for key, training in runs.items()

@@ -162,15 +162,7 @@ def main(figure, arguments=None):
         settings = cli.load_config(arguments, Config)
         dataset = data.load_ethanol(arguments.data_dir, arguments.data)
         print(dataset.description, flush=True)
-        folder = records.ResultsFolder(
-            cli.results_path(arguments, figure.name, dataset),
-            identity={
-                "figure": figure.name,
-                "data": {"source": dataset.source, "fingerprint": dataset.fingerprint},
-                "config": config.as_dict(settings),
-            },
-            resume=arguments.resume,
-        )
+        folder = cli.results_folder(arguments, figure.name, dataset, settings)
         planned = plan(settings, arguments.seeds, arguments.arms)
         missing = {
             key: run

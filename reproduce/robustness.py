@@ -109,16 +109,8 @@ def main(arguments=None):
         settings = cli.load_config(arguments, Config)
         dataset = data.load_ethanol(arguments.data_dir, arguments.data)
         print(dataset.description, flush=True)
-        folder = records.ResultsFolder(
-            cli.results_path(arguments, "robustness", dataset),
-            identity={
-                "figure": "robustness",
-                "data": {"source": dataset.source, "fingerprint": dataset.fingerprint},
-                "config": config.as_dict(settings),
-                "seeds": arguments.seeds,
-            },
-            resume=arguments.resume,
-        )
+        seeds = arguments.seeds
+        folder = cli.results_folder(arguments, "robustness", dataset, settings, seeds=seeds)
         panels = cli.shard(arguments, plan(settings))
         missing = {
             name: panel

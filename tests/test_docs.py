@@ -3,6 +3,7 @@
 import json
 import pathlib
 import re
+import runpy
 
 import pytest
 
@@ -48,9 +49,11 @@ def test_the_numbers_on_when_it_pays_are_those_of_the_results():
 def test_the_notebook_is_the_guide_without_outputs():
     guide = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
     notebook = json.loads((ROOT / "docs/guide.ipynb").read_text(encoding="utf-8"))
-    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert ["".join(cell["source"]) + "\n" for cell in cells] == blocks(guide)
-    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
+    expected = runpy.run_path(str(ROOT / "docs/make_notebook.py"))["cells"](guide)
+    assert [cell["source"] for cell in notebook["cells"]] == [cell["source"] for cell in expected]
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [f"{cell['source']}\n" for cell in code] == blocks(guide)
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
 
 
 def test_the_two_commands_are_there_as_promised():

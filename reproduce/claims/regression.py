@@ -25,14 +25,18 @@ def best_of(groups_, name, steps):
 
     The final distance is the median over the seeds. A gradient flow is no such run.
     """
-    rates = {
-        series: final(group, steps)
+    best = min(_descents(groups_, name), key=lambda group: final(group, steps), default=None)
+    return best if best and np.isfinite(final(best, steps)) else None
+
+
+def _descents(groups_, name):
+    """The runs of a series, a group for each learning rate."""
+    return [
+        group
         for series, group in groups_.items()
         if (series == name or series.startswith(f"{name} lr="))
         and not group[0].settings["flow"]
-    }
-    best = min(rates, key=rates.get, default=None)
-    return groups_[best] if best is not None and np.isfinite(rates[best]) else None
+    ]
 
 
 def distances(records):
@@ -122,12 +126,7 @@ def best_rates(records, panel, name, horizons):
 
     Best is the least distance, median over the seeds, at the last plotted iteration up to then.
     """
-    rates = {
-        group[0].learning_rate: group
-        for series, group in groups(records, panel).items()
-        if (series == name or series.startswith(f"{name} lr="))
-        and not group[0].settings["flow"]
-    }
+    rates = {group[0].learning_rate: group for group in _descents(groups(records, panel), name)}
     if len(rates) < 2:
         return None
     row = {"series": name}

@@ -1,0 +1,36 @@
+"""Tests of the tables of docs/reliability.md."""
+
+import pytest
+
+from tests.reliability import table
+
+DOCUMENT = """before
+<!-- kills: written by python -m tests.reliability.kills --write -->
+old
+<!-- / -->
+<!-- disks: written by python -m tests.reliability.disks --write -->
+<!-- / -->
+"""
+
+
+def test_a_section_is_replaced_and_nothing_else():
+    written = table.with_section(DOCUMENT, "kills", "new\n")
+    assert written == DOCUMENT.replace("old\n", "new\n")
+
+
+def test_an_unknown_section_is_an_error():
+    with pytest.raises(ValueError, match="no section <!-- other"):
+        table.with_section(DOCUMENT, "other", "new\n")
+
+
+def test_rows_that_do_not_hold_are_written_and_end_the_script(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "DOCUMENT", tmp_path / "reliability.md")
+    table.DOCUMENT.write_text(DOCUMENT)
+    rows = [table.Row("one|two", 3, 3, 1.25e-7), table.Row("other", 2, 1)]
+    with pytest.raises(SystemExit, match="did not hold: other"):
+        table.report("disks", rows, write=True, options="--count 3")
+    printed = capsys.readouterr().out
+    command = "`python -m tests.reliability.disks --count 3`"
+    assert f"| one\\|two | 3 | 3 | 1.2e-07 | {command} |\n" in printed
+    assert f"| other | 2 | 1 |  | {command} |\n" in printed
+    assert printed in table.DOCUMENT.read_text()
