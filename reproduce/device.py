@@ -11,5 +11,5 @@ def device():
     if gpus:
         return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     restricted = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if restricted else os.cpu_count()
+    cores = len(os.sched_getaffinity(0)) if restricted else os.cpu_count() or 1
     return f"CPU, {cores} core{'s' if cores > 1 else ''}"

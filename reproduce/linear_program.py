@@ -179,7 +179,7 @@ class Program:
     """
 
     def __init__(self, runs, features, targets, states=None):
-        groups = {}
+        groups: dict[tuple, list[int]] = {}
         for index, run in enumerate(runs):
             key = (run.depth, run.width, run.optimizer, run.rule or "")
             groups.setdefault(key, []).append(index)
@@ -262,7 +262,7 @@ class Program:
         """Of the mean of |y - t|^p over the examples, for each column."""
         runs = kernels.shape[1]
         kernels = tf.pad(kernels, [[0, 0], [0, -runs % _VECTOR]])
-        gradients = 0.0
+        gradients: tf.Tensor = 0.0
         for features, transposed, targets in self._parts:
             gradients += transposed @ _odd_power(features @ kernels - targets, self._p - 1)
         return self._p / self._examples * gradients[:, :runs]

@@ -34,7 +34,7 @@ def verdicts(records):
 
 def distances(records):
     """RMS of log10(ours / paper) from iteration 100 on: a dict from series to one per seed."""
-    result = {}
+    result: dict[str, dict] = {}
     for record in records:
         reference = paper.curve(PANEL, record.series)
         if len(reference):
@@ -179,7 +179,8 @@ def _where_the_penalty_acts(groups):
     names = [f"no_l2 {series}" for series in (ORIGINAL, OVERPARAMETERIZED)]
     statement = "Without L2 overparameterization speeds up the fit"
     if _at_full_length(groups, *names):
-        yield _compare_fit(statement, source, *(groups[name] for name in names), factor=1.2)
+        original, deep = (groups[name] for name in names)
+        yield _compare_fit(statement, source, original, deep, factor=1.2)
     else:
         yield not_run(statement, source, f"{COMMAND} --arms no_l2")
 
@@ -278,7 +279,7 @@ def alternative_table(records):
 
 
 def _alternative_cells(groups):
-    cells = {}
+    cells: dict[tuple, dict] = {}
     for series, group in groups.items():
         network, _, setting = series.partition(" ")
         if setting.startswith("lr="):
@@ -329,7 +330,7 @@ def _tutorial_log(groups):
 
 
 def _groups(records):
-    groups = {}
+    groups: dict[str, list] = {}
     for record in records:
         groups.setdefault(record.series, []).append(record)
     return groups

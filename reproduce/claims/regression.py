@@ -8,7 +8,7 @@ from reproduce.claims import judge, not_run
 
 def groups(records, panel):
     """The records of a panel: a dict from series to a list, one a seed."""
-    result = {}
+    result: dict[str, list] = {}
     for record in records:
         if record.panel == panel:
             result.setdefault(record.series, []).append(record)
@@ -44,7 +44,7 @@ def distances(records):
 
     Over all digitised points from 1 % of the axis on. None where a run ended before.
     """
-    result = {}
+    result: dict[str, dict] = {}
     for record in records:
         if len(paper.curve(record.panel, record.series)):
             name = f"{record.panel} {record.series}"
@@ -135,7 +135,7 @@ def best_rates(records, panel, name, horizons):
             rate: np.median([_before(record, horizon) for record in group])
             for rate, group in rates.items()
         }
-        best = min(ends, key=ends.get)
+        best = min(ends, key=lambda rate: ends[rate])
         row[f"after {horizon}"] = f"{best:g} ({ends[best]:.3g})"
     return row
 

@@ -84,7 +84,7 @@ def speedups(record, depth):
 def best(record):
     """The better of depth 2 and 3, and its speedup, median over the seeds."""
     medians = {depth: np.median(speedups(record, depth)) for depth in (2, 3)}
-    depth = max(medians, key=medians.get)
+    depth = max(medians, key=lambda depth: medians[depth])
     return depth, medians[depth]
 
 

@@ -5,6 +5,7 @@ along e to R e, and over the sphere of radius R back to -R e. The field is Theor
 depth N makes of a field phi of gradients.
 """
 
+from collections.abc import Callable
 import dataclasses
 
 import numpy as np
@@ -62,7 +63,7 @@ class Loss:
         lipschitz: No two gradients differ by more than this times the distance between them.
     """
 
-    gradient: callable
+    gradient: Callable[[np.ndarray], np.ndarray]
     lipschitz: float
 
 
@@ -158,14 +159,14 @@ def least_squares(size, rng):
     """The l2 loss of random regression."""
     inputs, targets = rng.normal(size=(30, size)), rng.normal(size=30)
     hessian = inputs.T @ inputs / 30
-    return Loss(lambda w: hessian @ w - inputs.T @ targets / 30, np.linalg.norm(hessian, 2))
+    return Loss(lambda w: hessian @ w - inputs.T @ targets / 30, float(np.linalg.norm(hessian, 2)))
 
 
 def logistic_regression(size, rng):
     """The cross-entropy of random labels in {-1, 1}."""
     inputs, labels = rng.normal(size=(30, size)), rng.choice([-1, 1], size=30)
     # The slope of the logistic function is at most 1/4.
-    lipschitz = np.linalg.norm(inputs.T @ inputs / 30, 2) / 4
+    lipschitz = float(np.linalg.norm(inputs.T @ inputs / 30, 2)) / 4
     return Loss(
         lambda w: -inputs.T @ (labels / (1 + np.exp(labels * (inputs @ w)))) / 30, lipschitz
     )

@@ -35,7 +35,7 @@ def decomposition_errors(rate, steps):
         weighted past gradients in its place (rho and mu).
     """
     with_gamma, with_momentum = [], []
-    past = []  # pairs of a coefficient and a vector: the start, then the gradients
+    past: list = []  # pairs of a coefficient and a vector: the start, then the gradients
     for w1, w2, residual, x in sgd(rate, steps):
         w = w1 * w2
         gradient = residual * x
@@ -52,11 +52,12 @@ def decomposition_errors(rate, steps):
 
 def share_of_the_start(rate, steps):
     """Norm of what the start contributes to w after training, relative to w."""
-    coefficient, start = 1.0, None
-    for w1, w2, residual, x in sgd(rate, steps):
-        start = w1 * w2 if start is None else start
+    coefficient, start = 1.0, 0.0
+    for step, (w1, w2, residual, x) in enumerate(sgd(rate, steps)):
+        if step == 0:
+            start = float(np.linalg.norm(w1 * w2))
         coefficient *= 1 - rho_and_gamma(w1, w2, residual, x, rate)[1]
-    return abs(coefficient) * np.linalg.norm(start) / np.linalg.norm(w1 * w2)
+    return abs(coefficient) * start / np.linalg.norm(w1 * w2)
 
 
 def rho_and_gamma(w1, w2, residual, x, rate):

@@ -1,0 +1,246 @@
+"""Mutation testing: is a wrong sign, number or comparison in the mathematics noticed by a test?
+
+    python -m tests.reliability.mutants
+
+Cosmic Ray's operators change one thing at a time in the files with the library's mathematics. For
+each such mutant those tests run that execute the changed lines, the shortest first, until one
+fails. What no test notices must be listed in survivors.yaml, with the reason.
+"""
+
+import concurrent.futures
+import difflib
+import hashlib
+import json
+import math
+import multiprocessing
+import os
+import pathlib
+import queue
+import shutil
+import sys
+import tempfile
+
+import pytest
+from tqdm import tqdm
+import yaml
+
+from tests.reliability import table
+
+ROOT = pathlib.Path(__file__).parents[2]
+SURVIVORS = pathlib.Path(__file__).with_name("survivors.yaml")
+TESTS = (
+    "tests/tfoverparam/test_matrix_functions.py",
+    "tests/tfoverparam/test_end_to_end_direction.py",
+    "tests/tfoverparam/test_chain_product.py",
+    "tests/tfoverparam/layers",
+    "tests/tfoverparam/optimizers",
+)
+FILES = (
+    "tfoverparam/matrix_functions.py",
+    "tfoverparam/layers/factorized_dense.py",
+    "tfoverparam/optimizers/end_to_end.py",
+)
+# Of numbers with a fraction these are errors whatever the tests: nothing would be learnt.
+LEFT_OUT = ("BitOr", "BitAnd", "BitXor", "RShift", "LShift", "Invert", "USub_Not")
+SECONDS = 300  # the tests take a third of it: a mutant that takes longer is noticed
+NEEDED = 0.85  # of the mutants of a file
+KNOWN = ROOT / "runs" / "mutants.json"
+
+
+def mutants(file):
+    """Every mutant of a file, once: pairs of its first changed line's number and its source."""
+    import cosmic_ray.plugins
+    from cosmic_ray.ast import ast_nodes, get_ast
+    from cosmic_ray.mutating import mutate_code
+
+    source = (ROOT / file).read_text(encoding="utf-8")
+    nodes = list(ast_nodes(get_ast(source)))
+    found = {}
+    for name in cosmic_ray.plugins.operator_names():
+        operator_class = cosmic_ray.plugins.get_operator(name)
+        if name.endswith(LEFT_OUT) or operator_class.arguments():
+            continue
+        operator = operator_class()
+        count = sum(len(list(operator.mutation_positions(node))) for node in nodes)
+        for occurrence in range(count):
+            mutated = mutate_code(source, operator, occurrence)
+            if mutated not in (None, source):
+                found[mutated] = next(
+                    number
+                    for number, (old, new) in enumerate(
+                        zip(source.splitlines(), mutated.splitlines()), start=1
+                    )
+                    if old != new
+                )
+    return [(line, mutated) for mutated, line in found.items()]
+
+
+def change(file, mutated):
+    """The changed lines, `- old` and `+ new`, as survivors.yaml has them."""
+    source = (ROOT / file).read_text(encoding="utf-8")
+    lines = difflib.unified_diff(source.splitlines(), mutated.splitlines(), n=0, lineterm="")
+    return [f"{line[0]} {line[1:].strip()}" for line in lines if line[:3] not in ("---", "+++")][1:]
+
+
+def in_a_fork(function, *arguments, seconds=None):
+    """Calls the function in a process of its own: its exit status, None if it took too long.
+
+    TensorFlow, which takes seconds to import, is imported already, and has not been used.
+    """
+    process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
+    process.start()
+    try:
+        process.join(seconds)
+        return process.exitcode
+    finally:
+        process.kill()
+        process.join()
+
+
+def run_pytest(folder, options, output, plugins=()):
+    """Ends the process with pytest's exit status; its output goes to a file."""
+    os.chdir(folder)
+    sys.path[:] = [str(folder), *(path for path in sys.path if path not in ("", str(ROOT)))]
+    with open(output, "w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        os._exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *options], list(plugins)))
+
+
+class Seconds:
+    """A plugin for pytest that writes how long each test took."""
+
+    def __init__(self, path):
+        self.path, self.seconds = path, {}
+
+    def pytest_runtest_logreport(self, report):
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0) + report.duration
+
+    def pytest_sessionfinish(self):
+        self.path.write_text(json.dumps(self.seconds), encoding="utf-8")
+
+
+def tests_by_line(folder):
+    """Runs all tests once: a dict from file and line to the tests that execute it, shortest first.
+
+    Lines that are executed when the file is imported have the tests of all of its lines.
+    """
+    os.environ["COVERAGE_FILE"] = str(folder / "coverage")
+    options = [*TESTS, "--cov=tfoverparam", "--cov-context=test", "--cov-report="]
+    output, path = folder / "output.txt", folder / "seconds.json"
+    if in_a_fork(run_pytest, folder, options, output, [Seconds(path)]) != 0:
+        sys.exit(f"{output.read_text('utf-8')}\nThe tests do not pass without a mutation.")
+    seconds = json.loads(path.read_text(encoding="utf-8"))
+    import coverage
+
+    data = coverage.CoverageData(basename=os.environ["COVERAGE_FILE"])
+    data.read()
+    found = {}
+    for file in FILES:
+        lines = data.contexts_by_lineno(str(folder / file))
+        of_file = {test for tests in lines.values() for test in tests} - {""}
+        for line, tests in lines.items():
+            chosen = {test.partition("|")[0] for test in (set(tests) - {""} or of_file)}
+            found[file, line] = sorted(chosen, key=seconds.get)
+    return found
+
+
+def copy_of_checkout(folder):
+    """What the tests need, in a folder of its own."""
+    for name in ("tfoverparam", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "setup.cfg", folder)
+    return folder
+
+
+def is_noticed(folder, file, mutated, tests):
+    """Whether one of these tests fails, or takes forever, with the mutated file."""
+    (folder / file).write_text(mutated, encoding="utf-8")
+    try:
+        return in_a_fork(run_pytest, folder, tests, folder / "output.txt", seconds=SECONDS) != 0
+    finally:
+        shutil.copy(ROOT / file, folder / file)
+
+
+def noticed(file, found, by_line, folders, known):
+    """The digests of the mutants that a test notices; `known` are some that are known to be."""
+    result = set(known)
+
+    def one(line, mutated):
+        folder = folders.get()
+        # A statement that goes on over several lines is executed at its first.
+        first = max(number for name, number in by_line if name == file and number <= line)
+        if is_noticed(folder, file, mutated, by_line[file, first]):
+            result.add(digest(mutated))
+        folders.put(folder)
+
+    missing = [each for each in found if digest(each[1]) not in known]
+    with concurrent.futures.ThreadPoolExecutor(folders.qsize()) as pool:
+        running = [pool.submit(one, *each) for each in missing]
+        try:
+            for each in tqdm(concurrent.futures.as_completed(running), file, len(missing)):
+                each.result()
+                KNOWN.parent.mkdir(exist_ok=True)
+                KNOWN.write_text(json.dumps(sorted(result | all_known())), encoding="utf-8")
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return result
+
+
+def all_known():
+    """What an earlier, interrupted run found to be noticed."""
+    return set(json.loads(KNOWN.read_text(encoding="utf-8"))) if KNOWN.exists() else set()
+
+
+def digest(mutated):
+    """Names a mutant."""
+    return hashlib.sha256(mutated.encode()).hexdigest()[:16]
+
+
+def main(arguments=None):
+    """The command."""
+    import keras  # noqa: F401  # with TensorFlow, once for all: see `in_a_fork`
+
+    parser = table.parser("mutants", __doc__)
+    parser.add_argument(
+        "--processes", type=int, default=2, metavar="N", help="at a time (default: 2)"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help=f"keep what {KNOWN} says is noticed; test the rest"
+    )
+    arguments = parser.parse_args(arguments)
+    reasons = yaml.safe_load(SURVIVORS.read_text(encoding="utf-8"))
+    if not arguments.resume:
+        KNOWN.unlink(missing_ok=True)
+    rows, unexplained = [], []
+    with tempfile.TemporaryDirectory() as name:
+        work = pathlib.Path(name)
+        by_line = tests_by_line(copy_of_checkout(work / "baseline"))
+        folders = queue.SimpleQueue()
+        for number in range(arguments.processes):
+            folders.put(copy_of_checkout(work / str(number)))
+        for file in FILES:
+            found = mutants(file)
+            killed = noticed(file, found, by_line, folders, all_known())
+            survivors = [change(file, text) for _, text in found if digest(text) not in killed]
+            listed = [each["change"] for each in reasons.get(file, [])]
+            unexplained += [(file, each) for each in survivors if each not in listed]
+            needed = math.ceil(NEEDED * len(found))
+            rows.append(
+                table.Row(
+                    f"mutants of `{file}` (held: noticed by a test)",
+                    len(found),
+                    len(found) - len(survivors),
+                    f"{len(survivors)} survive, see `tests/reliability/survivors.yaml`",
+                    needed,
+                )
+            )
+    for file, lines in unexplained:
+        print(f"{file}: survives, and is not in {SURVIVORS.name}: {lines}")
+    table.report("mutants", rows, arguments.write)
+    if unexplained:
+        sys.exit(f"{len(unexplained)} survivors have no reason in {SURVIVORS.name}")
+
+
+if __name__ == "__main__":
+    main()
