@@ -9,7 +9,6 @@ fails. What no test notices must be listed in survivors.yaml, with the reason.
 
 import concurrent.futures
 import difflib
-import hashlib
 import json
 import math
 import multiprocessing
@@ -48,7 +47,10 @@ KNOWN = ROOT / "runs" / "mutants.json"
 
 
 def mutants(file):
-    """Every mutant of a file, once: pairs of its first changed line's number and its source."""
+    """Every mutant of a file, once: a dict from its name to its first changed line and source.
+
+    The name is the same as long as the changed lines are.
+    """
     import cosmic_ray.plugins
     from cosmic_ray.ast import ast_nodes, get_ast
     from cosmic_ray.mutating import mutate_code
@@ -72,14 +74,20 @@ def mutants(file):
                     )
                     if old != new
                 )
-    return [(line, mutated) for mutated, line in found.items()]
+    result: dict[str, tuple] = {}
+    for mutated, line in found.items():
+        name = "\n".join([file, *change(source, mutated)])
+        while name in result:
+            name += "\n(at another place)"
+        result[name] = line, mutated
+    return result
 
 
-def change(file, mutated):
-    """The changed lines, `- old` and `+ new`, as survivors.yaml has them."""
-    source = (ROOT / file).read_text(encoding="utf-8")
+def change(source, mutated):
+    """The changed lines, `- old` and `+ new`."""
     lines = difflib.unified_diff(source.splitlines(), mutated.splitlines(), n=0, lineterm="")
-    return [f"{line[0]} {line[1:].strip()}" for line in lines if line[:3] not in ("---", "+++")][1:]
+    marked = [line for line in lines if not line.startswith(("---", "+++", "@@"))]
+    return [f"{line[0]} {line[1:].strip()}" for line in marked]
 
 
 def in_a_fork(function, *arguments, seconds=None):
@@ -162,39 +170,30 @@ def is_noticed(folder, file, mutated, tests):
         shutil.copy(ROOT / file, folder / file)
 
 
-def noticed(file, found, by_line, folders, known):
-    """The digests of the mutants that a test notices; `known` are some that are known to be."""
-    result = set(known)
+def noticed(file, found, by_line, folders):
+    """The names of the mutants that a test notices; those of `KNOWN` are not tested again."""
 
-    def one(line, mutated):
+    def one(name):
+        line, mutated = found[name]
         folder = folders.get()
         # A statement that goes on over several lines is executed at its first.
-        first = max(number for name, number in by_line if name == file and number <= line)
-        if is_noticed(folder, file, mutated, by_line[file, first]):
-            result.add(digest(mutated))
+        first = max(number for other, number in by_line if other == file and number <= line)
+        failed = is_noticed(folder, file, mutated, by_line[file, first])
         folders.put(folder)
+        return name if failed else None
 
-    missing = [each for each in found if digest(each[1]) not in known]
+    known = set(json.loads(KNOWN.read_text(encoding="utf-8"))) if KNOWN.exists() else set()
+    missing = [name for name in found if name not in known]
     with concurrent.futures.ThreadPoolExecutor(folders.qsize()) as pool:
-        running = [pool.submit(one, *each) for each in missing]
+        running = [pool.submit(one, name) for name in missing]
         try:
             for each in tqdm(concurrent.futures.as_completed(running), file, len(missing)):
-                each.result()
+                known |= {each.result()} - {None}
                 KNOWN.parent.mkdir(exist_ok=True)
-                KNOWN.write_text(json.dumps(sorted(result | all_known())), encoding="utf-8")
+                KNOWN.write_text(json.dumps(sorted(known)), encoding="utf-8")
         finally:
             pool.shutdown(cancel_futures=True)
-    return result
-
-
-def all_known():
-    """What an earlier, interrupted run found to be noticed."""
-    return set(json.loads(KNOWN.read_text(encoding="utf-8"))) if KNOWN.exists() else set()
-
-
-def digest(mutated):
-    """Names a mutant."""
-    return hashlib.sha256(mutated.encode()).hexdigest()[:16]
+    return known & set(found)
 
 
 def main(arguments=None):
@@ -221,22 +220,20 @@ def main(arguments=None):
             folders.put(copy_of_checkout(work / str(number)))
         for file in FILES:
             found = mutants(file)
-            killed = noticed(file, found, by_line, folders, all_known())
-            survivors = [change(file, text) for _, text in found if digest(text) not in killed]
-            listed = [each["change"] for each in reasons.get(file, [])]
-            unexplained += [(file, each) for each in survivors if each not in listed]
-            needed = math.ceil(NEEDED * len(found))
+            killed = noticed(file, found, by_line, folders)
+            survivors = set(found) - killed
+            unexplained += sorted(survivors - set(reasons))
             rows.append(
                 table.Row(
                     f"mutants of `{file}` (held: noticed by a test)",
                     len(found),
-                    len(found) - len(survivors),
+                    len(killed),
                     f"{len(survivors)} survive, see `tests/reliability/survivors.yaml`",
-                    needed,
+                    math.ceil(NEEDED * len(found)),
                 )
             )
-    for file, lines in unexplained:
-        print(f"{file}: survives, and is not in {SURVIVORS.name}: {lines}")
+    for name in unexplained:
+        print(f"Survives, and is not in {SURVIVORS.name}:\n{name}\n")
     table.report("mutants", rows, arguments.write)
     if unexplained:
         sys.exit(f"{len(unexplained)} survivors have no reason in {SURVIVORS.name}")
