@@ -4,7 +4,7 @@ import json
 import os
 import types
 
-from reproduce import cli, config, records, report
+from reproduce import cli, config, disk, records, report
 
 NO_DATA = types.SimpleNamespace(description="none", source="none", fingerprint="")
 
@@ -20,6 +20,11 @@ def results_folder(path):
     except OSError as error:
         raise cli.UsageError(f"Cannot write to the folder {path}: {error}") from error
     return path
+
+
+def writing_to(folder):
+    """A context that keeps other processes from writing into the folder."""
+    return disk.held(folder / ".lock", ["results"])
 
 
 def write_summary(folder, figure, title, verdicts, seconds, tables, drawn):
@@ -45,4 +50,4 @@ def write_summary(folder, figure, title, verdicts, seconds, tables, drawn):
         tables=tables,
     )
     summary["drawn"] = drawn
-    records.write_atomically(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
+    disk.write_atomically(folder / "summary.json", json.dumps(summary, indent=1) + "\n")

@@ -137,8 +137,9 @@ def test_a_run_leaves_records_curves_summary_figure_and_logs(finished):
     for name in ("figure.png", "figure.pdf", "summary.json"):
         assert (results / name).stat().st_size > 1000
     logs = finished / "runs" / "stand-in" / "figure3"
-    assert len(list(logs.glob("*/*/seed-*/events*"))) == len(found)
-    assert not list(logs.glob("checkpoints/*"))
+    assert len(list(logs.glob("*/*/*/seed-*/events*"))) == len(found)
+    left = {path.name for path in (results / "records").iterdir()}
+    assert left == {".lock", *(f"{record.name}.json" for record in found)}
 
 
 def test_a_record_is_of_the_run_that_it_names(finished):
