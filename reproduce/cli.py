@@ -6,12 +6,12 @@ import dataclasses
 import os
 import pathlib
 import re
-import signal
 import sys
 
 from tqdm import tqdm
 
 from reproduce import config as configuration
+from reproduce import interrupts
 from reproduce.data import DataError
 from reproduce.records import RecordsError, ResultsFolder, slug
 
@@ -178,8 +178,7 @@ def reported_errors(interrupted=RESUMABLE):
     Args:
         interrupted: What to say, after Ctrl-C, of how to go on.
     """
-    if signal.getsignal(signal.SIGINT) is _end_at_once:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupts.raise_from_now_on()
     try:
         yield
     except (UsageError, configuration.ConfigError, DataError, RecordsError) as error:
@@ -196,13 +195,3 @@ def _fail(message, status):
 def quiet_tensorflow():
     """Keep TensorFlow's start-up messages off the console; call before it is imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # In the seconds that its import takes there is nothing to tidy up, and much that would show a
-    # traceback. Where a command is only imported, and where Ctrl-C is ignored, it stays so.
-    command = getattr(getattr(sys.modules["__main__"], "__spec__", None), "name", "")
-    is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if command.startswith("reproduce.") and is_default:
-        signal.signal(signal.SIGINT, _end_at_once)
-
-
-def _end_at_once(number, frame):
-    os._exit(_fail("\nInterrupted. Nothing had begun; start the same command again.", 130))

@@ -169,7 +169,6 @@ class _Training:
                     arrays[f"state.{block}.{part}.{number}"] = array
         content = io.BytesIO()
         np.savez(content, **arrays)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path, content.getvalue())
 
     def _load(self, runs):

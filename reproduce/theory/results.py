@@ -10,16 +10,18 @@ NO_DATA = types.SimpleNamespace(description="none", source="none", fingerprint="
 
 
 def results_folder(path):
-    """`path` as a folder that exists.
+    """`path` as a folder that exists and can be written to.
 
     Raises:
         UsageError: If it cannot be made.
+        RecordsError: If it cannot be written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cli.UsageError(f"Cannot write to the folder {path}: {error}") from error
-    return path
+    with writing_to(path):
+        return path
 
 
 def writing_to(folder):

@@ -144,7 +144,7 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_numbers(data, tmp_path, sma
     record_at = [0, 7, 50, 120, 250, 300]
     expected = train(runs, *data, STEPS, record_at)
     assert expected[0].diverged_at is not None
-    path = tmp_path / "runs" / "checkpoint.npz"
+    path = tmp_path / "checkpoint.npz"
     stops = iter([7, 60, 111, 260, None])
 
     def interrupt(stop, iteration, alive):
