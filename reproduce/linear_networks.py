@@ -178,9 +178,10 @@ class _Training:
         try:
             with np.load(self.path, allow_pickle=False) as stored:
                 self._take_up(dict(stored), runs)
-        except Exception as error:  # There are as many types as there are kinds of damage.
+        except Exception:  # There are as many types as there are kinds of damage.
             print(
-                f"The checkpoint {self.path} cannot be used ({error}): starting from iteration 0.",
+                f"The checkpoint {self.path} is damaged, or of other runs: starting from "
+                "iteration 0.",
                 file=sys.stderr,
             )
             return False
@@ -190,16 +191,16 @@ class _Training:
         stored_runs = [Run(**values) for values in json.loads(str(stored["runs"]))]
         # Of more runs than are asked for, where the results of some have been saved since.
         if str(stored["identity"]) != self.identity or not set(runs) <= set(stored_runs):
-            raise ValueError("it is of other runs")
+            raise ValueError("other runs")
         self._start(stored_runs)
         self.iteration = int(stored["iteration"])
         self.alive = stored["alive"]
         if not 0 <= self.iteration <= self.steps:
-            raise ValueError("`iteration` is damaged")
+            raise ValueError("iteration")
         for name in ("diverged_at", "curves", "last_kernels"):
             fresh = getattr(self, name)
             if (stored[name].shape, stored[name].dtype) != (fresh.shape, fresh.dtype):
-                raise ValueError(f"`{name}` is damaged")
+                raise ValueError(name)
             setattr(self, name, stored[name])
         states = []
         for key in stored:  # in the order in which they were written
@@ -211,7 +212,7 @@ class _Training:
         if len(self.alive):
             self._build(states=None)
             if _shapes(states) != _shapes(self.program.states()):
-                raise ValueError("a state is damaged")
+                raise ValueError("states")
             self._build(states)
 
 

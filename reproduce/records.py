@@ -127,8 +127,8 @@ class ResultsFolder:
         different = _differences(identity, found)
         if "records_version" in different:
             raise RecordsError(
-                f"{self.path} holds results of another version of this program. Choose another "
-                "folder with --out, or use that version."
+                f"{self.path} holds results of another version of this program (see {path}). "
+                "Choose another folder with --out, or use that version."
             )
         if different:
             raise RecordsError(

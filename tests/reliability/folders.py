@@ -112,14 +112,14 @@ def checkpoints(bench, row):
         (folder / "results" / found[0].relative_to(interrupted / "results")).write_bytes(new)
         faults = bench.goes_on(folder)
         printed = (folder / "printed").read_text("utf-8")
-        if printed.count("cannot be used") != 1 or "Traceback" in printed:
+        if printed.count("is damaged, or of other runs") != 1 or "Traceback" in printed:
             faults.append(f"it said {printed[-300:]!r}")
         if (folder / "executed").exists():
             faults.append("the pickle was executed")
         yield row(f"checkpoint {what}", [faults])
     folder = bench.new_folder(interrupted / "results")
     faults = bench.goes_on(folder)
-    if "cannot be used" in (folder / "printed").read_text("utf-8"):
+    if "is damaged" in (folder / "printed").read_text("utf-8"):
         faults.append("it was not used")
     yield row("checkpoint that is sound: gone on from", [faults])
 
