@@ -176,7 +176,8 @@ class _Training:
         if not self.path or not self.path.exists():
             return False
         try:
-            with np.load(self.path, allow_pickle=False) as stored:
+            content = io.BytesIO(self.path.read_bytes())
+            with np.load(content, allow_pickle=False) as stored:
                 self._take_up(dict(stored), runs)
         except Exception:  # There are as many types as there are kinds of damage.
             print(

@@ -100,6 +100,7 @@ class Forked:
 
 def _run(module, folder, given, user):
     os.chdir(folder)
+    os.environ["HOME"] = str(folder)
     printed = os.open("printed", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
     os.dup2(printed, 1)
     os.dup2(printed, 2)
