@@ -2,6 +2,7 @@
 
 import errno
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from reproduce import disk
 
+ROOT = pathlib.Path(__file__).parents[2]
 HOLDER = """
 import pathlib, sys, time
 from reproduce import disk
@@ -24,6 +26,7 @@ def holder(path, *names):
     """A process that holds `names` until its input ends."""
     return subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path), *names],
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -122,7 +125,10 @@ for turn in range(30):
 """
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", program, str(tmp_path)], stderr=subprocess.PIPE, text=True
+            [sys.executable, "-c", program, str(tmp_path)],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for _ in range(3)
     ]

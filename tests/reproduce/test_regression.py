@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import pathlib
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from reproduce import (
     regression,
 )
 
+ROOT = pathlib.Path(__file__).parents[2]
 RATES = [0.001, 0.01, 10.0]
 SMALL = {
     "steps": 40,
@@ -225,7 +227,7 @@ def test_what_another_process_is_at_is_waited_for_and_not_repeated(
     monkeypatch.setattr(regression, "gradient_flow", None)
     there, here = finished / "results" / "records", tmp_path / "results" / "records"
     given = [str(there), str(here), *(path.stem for path in there.glob("*.json"))]
-    arguments = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    arguments = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
     with subprocess.Popen([sys.executable, "-c", OTHER, *given], **arguments) as other:
         assert other.stdout.readline() == "held\n"
         # It ends when this process has begun to wait.
