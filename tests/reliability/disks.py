@@ -20,7 +20,7 @@ from tests.reliability.kills import numbers
 
 NAME = "disks"
 MARK = "TFOVERPARAM_OWN_MOUNTS"  # set once this process has a mount namespace of its own
-KILOBYTES = (4, 28, 60, 84, 130, 190, 230)
+KILOBYTES = (4, 28, 60, 80, 150, 250, 340, 348)
 
 
 def mount(folder, *options):
