@@ -23,7 +23,7 @@ from reproduce import cli
 cli.quiet_tensorflow()
 
 import dataclasses  # noqa: E402
-import shutil  # noqa: E402
+import io  # noqa: E402
 import time  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -34,6 +34,7 @@ from reproduce import (  # noqa: E402
     config,
     curves,
     data,
+    logs,
     mnist_convnet,
     paper,
     plots,
@@ -174,11 +175,10 @@ def run(series, training, dataset, settings, arguments):
     """Train one network: its record, with its logs and per-iteration series left in `runs/`."""
     log_dir = cli.log_root(arguments, FIGURE, dataset) / records.slug(series)
     log_dir /= f"seed-{training.seed}"
-    shutil.rmtree(log_dir, ignore_errors=True)  # of an earlier, interrupted start
     identity = config.digest(dataclasses.asdict(training))
     bar = cli.progress_bar(arguments, f"{series}, seed {training.seed}", training.steps)
     started = time.time()
-    with tf.summary.create_file_writer(str(log_dir)).as_default(), bar:
+    with logs.written_to(log_dir), bar:
         hparams.hparams(_hyperparameters(training), trial_id=identity[:16])
 
         def on_progress(steps_done, losses):
@@ -195,7 +195,9 @@ def run(series, training, dataset, settings, arguments):
         "cross_entropy": trained.cross_entropy,
         "l2_term": trained.l2_term,
     }
-    np.savez_compressed(log_dir / "series.npz", **series_by_panel)
+    full = io.BytesIO()
+    np.savez_compressed(full, **series_by_panel)
+    records.write_atomically(log_dir / "series.npz", full.getvalue())
     return records.Record(
         series=series,
         seed=training.seed,
@@ -259,11 +261,15 @@ def main(arguments=None):
         for number, ((series, seed), training) in enumerate(missing.items(), start=1):
             if not arguments.quiet:
                 print(f"[{number}/{len(missing)}] {series}, seed {seed}", flush=True)
-            folder.save(run(series, training, dataset, settings, arguments))
-        verdicts = conclude(folder, dataset, settings)
-    print(format_table(verdicts))
-    print(f"\nFigure: {folder.path / 'figure.png'}")
-    print(f"TensorBoard: tensorboard --logdir {cli.log_root(arguments, FIGURE, dataset)}")
+            with folder.reserved([records.run_name(series, seed)]):
+                # Another process may have done it while this one waited.
+                if not folder.has(series, seed, dataclasses.asdict(training)):
+                    folder.save(run(series, training, dataset, settings, arguments))
+        with folder.concluding():
+            verdicts = conclude(folder, dataset, settings)
+        print(format_table(verdicts))
+        print(f"\nFigure: {folder.path / 'figure.png'}")
+        print(f"TensorBoard: tensorboard --logdir {cli.log_root(arguments, FIGURE, dataset)}")
 
 
 def conclude(folder, dataset, settings):
