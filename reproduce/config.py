@@ -114,6 +114,15 @@ def check_positive(section, names):
             )
 
 
+def check_distinct(name, values):
+    """Raise a ConfigError unless there is at least one value, and none is there twice."""
+    if not values or len(set(values)) < len(values):
+        raise ConfigError(
+            f"`{name}` must be at least one, and no two the same. "
+            f"Received: {_received.repr(values)}"
+        )
+
+
 def _override(values, override):
     key, separator, text = override.partition("=")
     if not separator or not key:
