@@ -176,7 +176,7 @@ CASES = [
         )
     ),
     _archive("an encrypted archive", {"a.dat": LINE}, "is encrypted", edit=_encrypted),
-    _archive("200 MB of zeros in 200 kB", {"a.dat": bytes(2 * 10**8)}, "more than 100 MB"),
+    _archive("110 MB of zeros in 110 kB", {"a.dat": bytes(11 * 10**7)}, "more than 100 MB"),
     _archive("an absolute name", {"/ran.dat": LINE}, "should hold 2565"),
     _archive("a name above the folder", {"../../ran.dat": LINE}, "should hold 2565"),
     _images("empty files", _four([b""] * 4), MNIST_FILES[0], "SHA-256", "Replace it"),
