@@ -106,17 +106,18 @@ def parser(figure, description, arms, default_arms):
 
 
 def _seed(text):
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"a seed is an integer >= 0, not {text}")
-    return value
+    if not re.fullmatch(r"\d{1,9}", text):
+        raise argparse.ArgumentTypeError(
+            f"a seed is an integer >= 0 and below 1e9, not {text:.40}"
+        )
+    return int(text)
 
 
 def _shard(text):
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     number, of = map(int, match.groups()) if match else (0, 0)
     if not 1 <= number <= of:
-        raise argparse.ArgumentTypeError(f"a share is I/N with 1 <= I <= N, not {text}")
+        raise argparse.ArgumentTypeError(f"a share is I/N with 1 <= I <= N, not {text:.40}")
     return number, of
 
 

@@ -9,10 +9,16 @@ import difflib
 import hashlib
 import json
 import math
+import reprlib
 import types
 import typing
 
-import yaml
+from reproduce import strict_yaml
+
+LARGEST = 10**9  # of integers that are to be positive: more iterations, or units, never end
+
+_received = reprlib.Repr()  # what is shown of a value in a message
+_received.maxstring = _received.maxother = 60
 
 
 class ConfigError(Exception):
@@ -36,14 +42,50 @@ def load(path, config_class, overrides=()):
     """
     try:
         with open(path, encoding="utf-8") as file:
-            values = yaml.safe_load(file)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            values = strict_yaml.parse(file.read(strict_yaml.CHARACTERS + 1))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no text: save it as UTF-8. ({error})") from error
+    except (OSError, ValueError) as error:
         raise ConfigError(f"Cannot read the configuration {path}: {error}") from error
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold `key: value` lines. Received: {values!r}")
+        raise ConfigError(
+            f"{path} must hold `key: value` lines. Received: {_received.repr(values)}"
+        )
     for override in overrides:
         _override(values, override)
-    return _build(config_class, values, where=str(path), prefix="")
+    return build(config_class, values, where=str(path))
+
+
+def build(cls, values, where, prefix=""):
+    """An instance of a dataclass from a dict of plain values, each checked against its type.
+
+    Args:
+        cls: The dataclass; see `load`.
+        values: The dict.
+        where: Where it is from, and `prefix`: of what key it is the value; for messages.
+
+    Raises:
+        ConfigError: If it does not fit the class.
+    """
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for key in values:
+        if key not in fields:
+            near = difflib.get_close_matches(key[:60], fields, n=1, cutoff=0.0)
+            raise ConfigError(
+                f"{where}: unknown key `{prefix}{_shown(key)}`. Did you mean `{prefix}{near[0]}`?"
+            )
+    hints = typing.get_type_hints(cls)
+    arguments = {}
+    for name in fields:
+        if name not in values and fields[name].default is not dataclasses.MISSING:
+            continue
+        if name not in values:
+            raise ConfigError(f"{where}: the key `{prefix}{name}` is missing.")
+        arguments[name] = _coerce(values[name], hints[name], where, prefix + name)
+    try:
+        return cls(**arguments)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def as_dict(config):
@@ -57,46 +99,45 @@ def digest(values):
 
 
 def check_positive(section, names):
-    """Raise a ConfigError unless the numbers (or lists of numbers) of these names are above 0."""
+    """Raise a ConfigError unless the numbers (or lists of numbers) of these names are above 0.
+
+    Integers, which are sizes, must be at most `LARGEST`, too.
+    """
     for name in names:
         value = getattr(section, name)
-        if not all(number > 0 for number in (value if isinstance(value, list) else [value])):
-            raise ConfigError(f"`{name}` must be positive. Received: {value}")
+        numbers = value if isinstance(value, list) else [value]
+        if not all(number > 0 for number in numbers):
+            raise ConfigError(f"`{name}` must be positive. Received: {_received.repr(value)}")
+        if any(isinstance(number, int) and number > LARGEST for number in numbers):
+            raise ConfigError(
+                f"`{name}` must be at most {LARGEST}. Received: {_received.repr(value)}"
+            )
+
+
+def check_distinct(name, values):
+    """Raise a ConfigError unless there is at least one value, and none is there twice."""
+    if not values or len(set(values)) < len(values):
+        raise ConfigError(
+            f"`{name}` must be at least one, and no two the same. "
+            f"Received: {_received.repr(values)}"
+        )
 
 
 def _override(values, override):
     key, separator, text = override.partition("=")
     if not separator or not key:
-        raise ConfigError(f"--set takes key=value. Received: {override!r}")
+        raise ConfigError(f"--set takes key=value. Received: {_received.repr(override)}")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {key}: {text!r} is not YAML: {error}") from error
+        value = strict_yaml.parse(text)
+    except ValueError as error:
+        shown = _received.repr(text)
+        raise ConfigError(f"--set {_shown(key)}: {shown} cannot be read: {error}") from error
     *outer, last = key.split(".")
     for name in outer:
         if not isinstance(values.get(name), dict):
-            raise ConfigError(f"--set {key}: there is no section `{name}`.")
+            raise ConfigError(f"--set {_shown(key)}: there is no section `{_shown(name)}`.")
         values = values[name]
     values[last] = value
-
-
-def _build(cls, values, where, prefix):
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    for key in values:
-        if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.0)
-            raise ConfigError(
-                f"{where}: unknown key `{prefix}{key}`. Did you mean `{prefix}{near[0]}`?"
-            )
-    hints = typing.get_type_hints(cls)
-    arguments = {}
-    for name in fields:
-        if name not in values and fields[name].default is not dataclasses.MISSING:
-            continue
-        if name not in values:
-            raise ConfigError(f"{where}: the key `{prefix}{name}` is missing.")
-        arguments[name] = _coerce(values[name], hints[name], where, prefix + name)
-    return cls(**arguments)
 
 
 def _coerce(value, hint, where, key):
@@ -106,7 +147,7 @@ def _coerce(value, hint, where, key):
             return None
         (hint,) = (option for option in hint.__args__ if option is not type(None))
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return _build(hint, value, where, f"{key}.")
+        return build(hint, value, where, f"{key}.")
     if typing.get_origin(hint) is list and isinstance(value, list):
         (inner,) = typing.get_args(hint)
         return [_coerce(item, inner, where, f"{key}[{i}]") for i, item in enumerate(value)]
@@ -120,4 +161,11 @@ def _coerce(value, hint, where, key):
     elif hint in (int, bool, str) and type(value) is hint:
         return value
     name = getattr(hint, "__name__", str(hint)) if typing.get_origin(hint) is None else str(hint)
-    raise ConfigError(f"{where}: `{key}` must be of type {name}. Received: {value!r}")
+    raise ConfigError(
+        f"{where}: `{key}` must be of type {name}. Received: {_received.repr(value)}"
+    )
+
+
+def _shown(key):
+    """A key as it is shown in a message: one line, and not all of a long one."""
+    return _received.repr(key)[1:-1]

@@ -99,8 +99,15 @@ class Config:
         config.check_positive(self, ("learning_rate", "decay_rate", "stddev", "smoke_steps"))
         config.check_positive(self.alternative, ("steps", "learning_rates", "stddevs"))
         config.check_positive(self.second_network, ("steps",))
-        if not 0 <= self.dropout < 1:
-            raise config.ConfigError(f"`dropout` must lie in [0, 1). Received: {self.dropout}")
+        config.check_positive(self.alternative, ("factor_stddevs",))
+        for name in ("dropout", "momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise config.ConfigError(
+                    f"`{name}` must lie in [0, 1). Received: {getattr(self, name)}"
+                )
+        for name, value in (("half_window", self.half_window), ("l2", self.l2)):
+            if value < 0:
+                raise config.ConfigError(f"`{name}` must not be negative. Received: {value}")
 
 
 def plan(settings, arms, seeds, tutorial_seeds=False):

@@ -21,6 +21,8 @@ OPTIMIZERS = {
     "adadelta_1e-8": functools.partial(keras.optimizers.Adadelta, epsilon=1e-8),
     "adam": keras.optimizers.Adam,
 }
+LARGEST_P = 10  # of larger powers float64 does not find the optimum
+LARGEST = 1e8  # number of weights of a run, roughly
 STARTS = ("near_zero", "identity")
 # Matrix products whose sides are multiples of a vector register's 16 floats take two thirds of the
 # time, and in three parts what a part of the examples gives is still in the cache when it is used.
@@ -66,11 +68,20 @@ class Run:
             value = getattr(self, name)
             if value not in choices:
                 raise ValueError(f"`{name}` must be one of {list(choices)}. Received: {value!r}")
-        if self.p < 2 or self.p % 2:
-            raise ValueError(f"`p` must be an even integer >= 2. Received: {self.p!r}")
+        if self.p not in range(2, LARGEST_P + 1, 2):
+            raise ValueError(
+                f"`p` must be an even integer from 2 to {LARGEST_P}. Received: {self.p!r}"
+            )
         for name in ("depth", "width", "learning_rate"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"`{name}` must be positive. Received: {getattr(self, name)!r}")
+        if self.seed < 0:
+            raise ValueError(f"`seed` must be an integer >= 0. Received: {self.seed!r}")
+        if self.depth * self.width**2 > LARGEST:
+            raise ValueError(
+                f"`depth` times `width` squared must be at most {LARGEST:.0e}, for the memory. "
+                f"Received: depth={self.depth} and width={self.width}"
+            )
 
 
 def initial_factors(run, input_dim):

@@ -83,7 +83,15 @@ class Config:
 
     def __post_init__(self):
         config.check_positive(self, ("steps", "stddev", "smoke_steps"))
+        config.check_distinct("panels", [panel.name for panel in self.panels])
         for panel in self.panels:
+            config.check_distinct(f"{panel.name}: series", [each.name for each in panel.series])
+            if not any(len(paper.curve(panel.name, each.name)) for each in panel.series):
+                raise config.ConfigError(
+                    f"{panel.name}: one of its series, at least, must be a curve of the paper's "
+                    "that reproduce/paper_curves.csv has. "
+                    f"Received: {', '.join(each.name for each in panel.series)}"
+                )
             for series in panel.series:
                 config.check_positive(series, ("depth", "width", "rates"))
                 for name in ("plotted", "stated"):
@@ -93,6 +101,7 @@ class Config:
                             f"{panel.name}, {series.name}: `{name}` must be one of `rates`. "
                             f"Received: {rate:g}"
                         )
+        plan(self, seeds=(0,))  # `Run` refuses what is no run.
 
 
 def plan(settings, seeds, arms=("all",)):

@@ -65,6 +65,11 @@ class Config:
     def __post_init__(self):
         names = ("steps", "stddev", "rates", "depths", "deeper", "condition_numbers")
         config.check_positive(self, (*names, "smoke_steps"))
+        for name in ("depths", "problems", "powers", "rates", "selection_seeds"):
+            config.check_distinct(name, getattr(self, name))
+        for p in (*self.powers, self.conditioned_power):
+            for depth in (*self.depths, self.deeper):  # `Run` refuses what is no run.
+                linear_networks.Run(p, depth, 1.0, min(self.selection_seeds))
         unknown = set(self.problems) - set(PROBLEMS)
         if unknown:
             raise config.ConfigError(

@@ -1,6 +1,7 @@
 """A callback that watches the factors in training."""
 
 import math
+import os
 import time
 import warnings
 
@@ -13,6 +14,13 @@ from tfoverparam.layer_tree import walk
 from tfoverparam.layers.factorized_layer import FactorizedLayer
 
 _SHARE = 0.01  # of the training time, for reports
+_QUANTITIES = (
+    "imbalance",
+    "largest_singular_value",
+    "smallest_singular_value",
+    "step",
+    "rule_step",
+)
 
 
 class BalanceMonitor(keras.callbacks.Callback):
@@ -28,6 +36,7 @@ class BalanceMonitor(keras.callbacks.Callback):
 
     They are called `<layer>_imbalance` and so on in `logs`, where `History`, `CSVLogger` and the
     progress bar find them; callbacks that are to see them must come after this one.
+    After a divergence they are NaN.
 
     From the second report on, it warns, once a layer, if the factors are so near zero that they
     would need more iterations to leave it than training has left (`iterations_to_leave_zero`).
@@ -43,8 +52,8 @@ class BalanceMonitor(keras.callbacks.Callback):
             what `fit` knows (nothing, if its data is a generator without a length).
 
     Raises:
-        ValueError: If `every` or `budget` is not a positive integer; when training begins, if the
-            model has no factorised layer that is trained.
+        ValueError: If `every` or `budget` is not a positive integer, or `log_dir` no folder; when
+            training begins, if the model has no factorised layer that is trained.
         ImportError: If `log_dir` is given and TensorBoard is not installed.
 
     Example:
@@ -72,6 +81,10 @@ class BalanceMonitor(keras.callbacks.Callback):
                 )
         self.every = every
         self.budget = budget
+        if log_dir is not None and not isinstance(log_dir, (str, os.PathLike)):
+            raise ValueError(f"`log_dir` must be a path. Received: log_dir={log_dir!r}")
+        if log_dir is not None and os.path.isfile(log_dir):
+            raise ValueError(f"`log_dir` must be a folder, not a file. Received: {log_dir!r}")
         self._board = None if log_dir is None else _Board(log_dir)
         self._layers = {}
         self._done = 0
@@ -114,6 +127,10 @@ class BalanceMonitor(keras.callbacks.Callback):
             resumed = time.perf_counter()
             after = self._factors()
             for name, before in self._before.items():
+                if not (_is_finite(before) and _is_finite(after[name])):
+                    # Training has diverged, and there is nothing to decompose.
+                    self._latest.update({f"{name}_{what}": math.nan for what in _QUANTITIES})
+                    continue
                 self._report(name, before, after[name])
                 if self._done > 0 and name not in self._warned:
                     self._warn_of_plateau(name, before, after[name], steps)
@@ -149,14 +166,14 @@ class BalanceMonitor(keras.callbacks.Callback):
         smaller = kernel if kernel.shape[0] >= kernel.shape[1] else kernel.T
         squares = np.linalg.eigvalsh(smaller.T @ smaller)[::-1]
         singular_values = np.sqrt(np.maximum(squares, 0.0))
-        report = {
-            "imbalance": self._layers[name].imbalance(),
-            "largest_singular_value": singular_values[0],
-            "smallest_singular_value": singular_values[-1],
-            "step": np.linalg.norm(kernel - product(before)),
-            "rule_step": np.linalg.norm(rule_step(before, moves)),
-        }
-        report = {what: float(value) for what, value in report.items()}
+        values = (
+            self._layers[name].imbalance(),
+            singular_values[0],
+            singular_values[-1],
+            np.linalg.norm(kernel - product(before)),
+            np.linalg.norm(rule_step(before, moves)),
+        )
+        report = dict(zip(_QUANTITIES, map(float, values)))
         self._latest.update({f"{name}_{what}": value for what, value in report.items()})
         if self._board is not None:
             step = int(self.model.optimizer.iterations)
@@ -179,6 +196,12 @@ class BalanceMonitor(keras.callbacks.Callback):
                 "(`factor_initializer=None`) or from `initializers.NearIdentity()`.",
                 stacklevel=2,
             )
+
+
+def _is_finite(factors):
+    """Whether the product of `factors` and its Gram matrices are finite, in float64."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.sum(product(factors) ** 2)))
 
 
 class _Board:

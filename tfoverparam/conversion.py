@@ -11,13 +11,10 @@ import warnings
 import keras
 from keras import ops
 
+from tfoverparam.arguments import check_positive_integer, checked_hidden_widths
 from tfoverparam.layer_tree import is_graph, matching_sublayers, replace_sublayers, walk
 from tfoverparam.layers import FactorizedConv2D, FactorizedDense
-from tfoverparam.layers.factorized_layer import (
-    FactorizedLayer,
-    check_positive_integer,
-    checked_hidden_widths,
-)
+from tfoverparam.layers.factorized_layer import FactorizedLayer
 
 _FACTORIZED = {each.stock_class: each for each in (FactorizedDense, FactorizedConv2D)}
 # Largest gap between the outputs on the random batch, relative to the largest output. Rounding
@@ -60,7 +57,7 @@ def overparameterize(model, depth=2, hidden_units=None, filter=None, balanced=Tr
 
     Raises:
         ValueError: If an argument is not of the kind described, the model is not built, there is
-            no layer to replace, or a layer cannot be copied.
+            no layer to replace, a layer cannot be copied, or a kernel holds NaN or infinity.
         RuntimeError: If the new model does not compute what `model` does.
 
     Example:

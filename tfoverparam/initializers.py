@@ -5,6 +5,7 @@ import random
 import keras
 from keras import initializers, ops
 
+from tfoverparam.arguments import is_number
 from tfoverparam.matrix_functions import balanced_factors
 
 
@@ -16,6 +17,9 @@ class NearZero(initializers.RandomNormal):
         stddev: Standard deviation. Defaults to `0.01`, the paper's.
         seed: Integer, `keras.random.SeedGenerator` or `None`, as for every Keras initializer.
 
+    Raises:
+        ValueError: If `stddev` is not a number >= 0.
+
     Example:
 
     >>> from tfoverparam.initializers import NearZero
@@ -24,6 +28,8 @@ class NearZero(initializers.RandomNormal):
     """
 
     def __init__(self, stddev=0.01, seed=None):
+        if not is_number(stddev) or stddev < 0:
+            raise ValueError(f"`stddev` must be a number >= 0. Received: stddev={stddev!r}")
         super().__init__(mean=0.0, stddev=stddev, seed=seed)
 
     def get_config(self):
@@ -43,6 +49,9 @@ class NearIdentity(NearZero):
         stddev: Standard deviation. Defaults to `0.01`, the paper's.
         seed: Integer, `keras.random.SeedGenerator` or `None`, as for every Keras initializer.
 
+    Raises:
+        ValueError: If `stddev` is not a number >= 0; when called, if the shape is not a matrix's.
+
     Example:
 
     >>> from tfoverparam.initializers import NearIdentity
@@ -51,6 +60,8 @@ class NearIdentity(NearZero):
     """
 
     def __call__(self, shape, dtype=None):
+        if len(shape) != 2:
+            raise ValueError(f"`NearIdentity` starts matrices. Received: shape={tuple(shape)}")
         noise = super().__call__(shape, dtype=dtype)
         return noise + ops.eye(shape[0], shape[1], dtype=noise.dtype)
 

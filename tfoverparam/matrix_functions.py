@@ -19,6 +19,16 @@ import math
 import keras
 from keras import ops
 
+from tfoverparam.arguments import (
+    check_chain,
+    check_depth,
+    check_finite,
+    check_matrix,
+    check_positive_integer,
+    check_shape,
+    checked_hidden_widths,
+    hidden_widths,
+)
 from tfoverparam.polar_factor import polar_factor
 
 
@@ -60,6 +70,9 @@ def chain_product(matrices):
         size in a traced function) the product is taken from left to right, which is the cheap
         order for few rows.
 
+    Raises:
+        ValueError: If there is no matrix, or if they cannot be multiplied in this order.
+
     Example:
 
     >>> import keras
@@ -68,6 +81,7 @@ def chain_product(matrices):
     >>> tuple(chain_product([batch, kernel, keras.ops.ones((4, 5))]).shape)
     (2, 5)
     """
+    check_chain(matrices)
     rows = matrices[0].shape[:-1]
     if any(size is None for size in rows):
         return functools.reduce(ops.matmul, matrices)
@@ -157,13 +171,17 @@ def balanced_factors(kernel, depth, hidden_units=None, seed=0):
     Args:
         kernel: Matrix of shape `(d, k)`. Decomposed in at least float32.
         depth: Number of factors N >= 1.
-        hidden_units: One width per hidden layer, `depth - 1` integers. Defaults to
-            `min(d, k)` each. Where one is smaller than `min(d, k)` the factors multiply to the
+        hidden_units: One width per hidden layer, `depth - 1` integers, or one for all. Defaults
+            to `min(d, k)`. Where one is smaller than `min(d, k)` the factors multiply to the
             best approximation of `kernel` of that rank.
         seed: Integer. The rotations are a function of it.
 
     Returns:
         A list of `depth` matrices of the kernel's dtype.
+
+    Raises:
+        ValueError: If an argument is not of the kind described, or the kernel holds NaN or
+            infinity.
 
     Example:
 
@@ -173,10 +191,13 @@ def balanced_factors(kernel, depth, hidden_units=None, seed=0):
     >>> abs(float(first[0, 0])), round(float(first[0, 0] * second[0, 0]), 5)
     (3.0, 9.0)
     """
+    check_positive_integer("depth", depth)
+    check_matrix("kernel", kernel)
     if depth == 1:
         return [kernel]
-    if hidden_units is None:
-        hidden_units = [min(kernel.shape)] * (depth - 1)
+    hidden_units = checked_hidden_widths("hidden_units", hidden_units, depth)
+    hidden_units = hidden_widths(hidden_units, depth, *kernel.shape)
+    check_finite("`kernel`", kernel)
     rank = min(*kernel.shape, *hidden_units)
     dtype = keras.backend.standardize_dtype(kernel.dtype)
     working_dtype = dtype if dtype == "float64" else "float32"
@@ -219,6 +240,7 @@ def imbalance(factors):
     0.75
     """
     factors = [ops.convert_to_tensor(factor) for factor in factors]
+    check_chain(factors)
     if len(factors) == 1:
         return ops.zeros((), dtype=factors[0].dtype)
     norms, gaps = [], []
@@ -241,7 +263,8 @@ def gram_basis(kernel):
         The eigenvectors, as columns of a matrix of shape `(n, n)`, n = min(d, k), and the
         eigenvalues, the squared singular values of the kernel, of shape `(n,)`. Those below
         `eps * max(d, k)` times the largest are exact zeros: to a fractional power, what rounding
-        leaves of a zero would be far from zero.
+        leaves of a zero would be far from zero. Of a kernel that is not finite, as after a
+        divergence, they are NaN.
 
     Example:
 
@@ -251,10 +274,16 @@ def gram_basis(kernel):
     >>> keras.ops.convert_to_numpy(values).round(4)
     array([ 0., 72.], dtype=float32)
     """
+    dtype = keras.backend.standardize_dtype(kernel.dtype)
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"`kernel` must be of float32 or float64. Received: dtype={dtype}")
     if kernel.shape[0] < kernel.shape[1]:
         kernel = ops.transpose(kernel)
-    values, vectors = ops.eigh(ops.matmul(ops.transpose(kernel), kernel))
-    dtype = keras.backend.standardize_dtype(values.dtype)
+    gram = ops.matmul(ops.transpose(kernel), kernel)
+    # Of what is not finite, no backend makes a decomposition; some end the program.
+    is_finite = ops.all(ops.isfinite(gram))
+    values, vectors = ops.eigh(ops.where(is_finite, gram, ops.zeros_like(gram)))
+    values = ops.where(is_finite, values, math.nan * ops.ones_like(values))
     epsilon = 2.0**-52 if dtype == "float64" else 2.0**-23
     is_zero = values <= epsilon * kernel.shape[0] * ops.max(values)
     return vectors, ops.where(is_zero, ops.zeros_like(values), values)
@@ -294,6 +323,9 @@ def end_to_end_direction(kernel, gradient, depth, basis=None):
     Returns:
         A matrix of shape `(d, k)`; zero where `kernel` is, unless N = 1.
 
+    Raises:
+        ValueError: If `depth` is no number >= 1, or the shapes differ.
+
     Example:
 
     >>> import keras
@@ -302,6 +334,8 @@ def end_to_end_direction(kernel, gradient, depth, basis=None):
     >>> float(end_to_end_direction(kernel, gradient, depth=2)[0, 0])  # 2 * |kernel|
     8.0
     """
+    check_depth(depth)
+    check_shape("gradient", gradient, kernel.shape)
     if depth == 1:
         return gradient
     if depth == 2 and basis is None and _is_polar_factor_faster(kernel):
@@ -362,6 +396,9 @@ def preconditioner_eigenvalues(singular_values, depth):
     Returns:
         A symmetric matrix of shape `(n, n)`.
 
+    Raises:
+        ValueError: If `depth` is no number >= 1, or `singular_values` no vector.
+
     Example:
 
     >>> import keras
@@ -372,7 +409,14 @@ def preconditioner_eigenvalues(singular_values, depth):
            [5., 2., 1.],
            [4., 1., 0.]], dtype=float32)
     """
-    logs = _log_or_minus_infinity(ops.convert_to_tensor(singular_values))
+    check_depth(depth)
+    singular_values = ops.convert_to_tensor(singular_values)
+    if len(singular_values.shape) != 1:
+        raise ValueError(
+            "`singular_values` must be a vector. Received: shape "
+            f"{tuple(singular_values.shape)}"
+        )
+    logs = _log_or_minus_infinity(singular_values)
     larger, quotient = _divided_differences(2 * logs / depth, depth)
     if depth == 1:
         return ops.ones_like(quotient)
@@ -394,6 +438,9 @@ def factor_direction(factors, gradient):
     Returns:
         A matrix of shape `(d_0, d_N)`.
 
+    Raises:
+        ValueError: If the shapes do not fit.
+
     Example:
 
     >>> import keras
@@ -403,6 +450,8 @@ def factor_direction(factors, gradient):
     13.0
     """
     factors = [ops.convert_to_tensor(factor) for factor in factors]
+    check_chain(factors)
+    check_shape("gradient", gradient, (factors[0].shape[0], factors[-1].shape[-1]))
     direction = ops.zeros_like(gradient)
     for index in range(len(factors)):
         before, after = factors[:index], factors[index + 1 :]

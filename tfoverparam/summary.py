@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 from keras import ops
 
 from tfoverparam.layer_tree import walk
@@ -35,7 +36,7 @@ def summary(model, print_fn=print):
         print_fn: Function that is called with the table, one string. Defaults to `print`.
 
     Raises:
-        ValueError: If a factorised layer of the model is not built.
+        ValueError: If `model` is neither, or if a factorised layer of it is not built.
 
     Example:
 
@@ -48,6 +49,8 @@ def summary(model, print_fn=print):
     linear  8x2 · 2x2           22      8x2          18     1      0.750  8.000 to 0.000
     22 parameters trained, 18 deployed
     """
+    if not isinstance(model, keras.Layer):
+        raise ValueError(f"`model` must be a model or layer. Received: model={model!r}")
     factorized = [layer for layer in walk(model) if isinstance(layer, FactorizedLayer)]
     rows = [_HEADER, *(_row(layer) for layer in factorized)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADER))]

@@ -18,6 +18,8 @@ from reproduce.data.store import (
     check_sha256,
     download,
     find_root,
+    one_line,
+    read_file,
     writable_root,
 )
 
@@ -86,7 +88,7 @@ def load_ethanol(data_dir: str | None = None, source: str = "auto") -> Regressio
     paths = _found_files(root)
     if paths:
         target, origin = writable_root(root, paths[0].parent), paths[0].parent
-        files = {path.name: _read(path) for path in paths}
+        files = {path.name: read_file(path) for path in paths}
     else:
         target, origin = root, URL
         try:
@@ -133,13 +135,6 @@ def _found_files(root: Path) -> list[Path]:
     return []
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}.") from error
-
-
 def _read_prepared(root: Path) -> RegressionData:
     folder = PREPARED.path(root)
     rows = _rows(folder, str(folder), "Delete the folder; the next start prepares it anew.")
@@ -158,9 +153,9 @@ def _rows(folder: Path, subject: str, remedy: str) -> np.ndarray:
 
     try:
         examples = tfds.builder_from_directory(folder).as_dataset(split="train", batch_size=-1)
+        rows = np.column_stack([examples["sensors"].numpy(), examples["concentration"].numpy()])
     except Exception as error:  # TFDS raises as many types as there are kinds of damage.
-        raise DataError(f"{subject} cannot be read: {error}. {remedy}") from error
-    rows = np.column_stack([examples["sensors"].numpy(), examples["concentration"].numpy()])
+        raise DataError(f"{subject} cannot be read: {one_line(error)}. {remedy}") from error
     rows = rows[np.lexsort(rows.T[::-1])]
     check_sha256(rows.tobytes(), _ROWS_SHA256, subject, remedy)
     return rows

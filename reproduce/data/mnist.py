@@ -19,6 +19,8 @@ from reproduce.data.store import (
     check_sha256,
     download,
     find_root,
+    one_line,
+    read_file,
     writable_root,
 )
 
@@ -137,10 +139,7 @@ def _read_files(folder: Path) -> dict[str, bytes]:
         )
     files = {}
     for name in _FILE_SHA256:
-        try:
-            files[name] = (folder / name).read_bytes()
-        except OSError as error:
-            raise DataError(f"{folder / name} cannot be read: {error}.") from error
+        files[name] = read_file(folder / name)
         _check_file(name, files[name], origin=str(folder / name))
     return files
 
@@ -170,17 +169,17 @@ def _read_prepared(root: Path) -> Dataset:
                 batch_size=-1,
                 read_config=tfds.ReadConfig(interleave_cycle_length=1),  # One shard at a time.
             )
+            stored = {name: examples[name].numpy().astype(np.uint8) for name in ("image", "label")}
         except Exception as error:  # TFDS raises as many types as there are kinds of damage.
-            raise DataError(f"{folder} cannot be read: {error}. {remedy}") from error
+            raise DataError(f"{folder} cannot be read: {one_line(error)}. {remedy}") from error
         # TFDS sorted the examples by the MD5 of their position in the file, salted by the split.
         order = sorted(
-            range(len(examples["label"])),
+            range(len(stored["label"])),
             key=lambda index: hashlib.md5(f"{split}{index}".encode()).digest(),
         )
-        for feature in ("image", "label"):
-            stored = examples[feature].numpy().astype(np.uint8)
-            array = np.empty_like(stored)
-            array[order] = stored
+        for feature, values in stored.items():
+            array = np.empty_like(values)
+            array[order] = values
             subject = f"{folder} ({split} {feature}s)"
             check_sha256(array.tobytes(), _ARRAY_SHA256[split, feature], subject, remedy)
             arrays.append(array)

@@ -76,8 +76,9 @@ class Prepared:
                     shutil.rmtree(workspace, ignore_errors=True)
         except (OSError, tf.errors.OpError) as error:
             raise DataError(
-                f"{self.title} cannot be prepared in {root}: {error}. Set TFDS_DATA_DIR to a "
-                f"folder that can be written to and has {self.megabytes} MB to spare."
+                f"{self.title} cannot be prepared in {root}: {one_line(error)}. "
+                "Set TFDS_DATA_DIR to a folder that can be written to and has "
+                f"{self.megabytes} MB to spare."
             ) from error
 
 
@@ -97,11 +98,35 @@ def find_root(data_dir: str | None, source: str) -> Path:
         raise ValueError(
             f'`source` must be "auto", "real" or "stand-in". Received: source={source!r}'
         )
-    root = default_root() if data_dir is None else Path(data_dir).expanduser()
-    if not root.is_dir() and (data_dir is not None or root.exists()):
+    try:
+        root = default_root() if data_dir is None else Path(data_dir).expanduser()
+        if root.is_dir() or (data_dir is None and not root.exists()):
+            return root
         problem = "is not a folder" if root.exists() else "does not exist"
-        raise DataError(f"The data folder {root} {problem}. Name an existing folder.")
-    return root
+    except (OSError, RuntimeError) as error:  # A name too long; the home of nobody.
+        root = data_dir or os.environ.get("TFDS_DATA_DIR")
+        problem = f"cannot be found ({one_line(error)})"
+    raise DataError(f"The data folder {str(root):.200} {problem}. Name an existing folder.")
+
+
+def read_file(path: Path) -> bytes:
+    """What is in a file.
+
+    Raises:
+        DataError: If it cannot be read, or is a folder or a device.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is no file. Put the file itself there.")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}.") from error
+
+
+def one_line(error: Exception) -> str:
+    """The message of an error, of which TFDS makes many lines, as the beginning of one."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 200 else text[:200] + " …"
 
 
 def writable_root(root: Path, folder: Path) -> Path:

@@ -5,10 +5,8 @@ import math
 import keras
 from keras import layers, ops
 
-from tfoverparam.layers.factorized_layer import (
-    FactorizedLayer,
-    checked_hidden_widths,
-)
+from tfoverparam.arguments import check_positive_integer, checked_hidden_widths
+from tfoverparam.layers.factorized_layer import FactorizedLayer
 
 # What an unknown size counts for where costs are compared: Keras's default batch size.
 _UNKNOWN_SIZE = 32
@@ -136,6 +134,7 @@ class FactorizedConv2D(FactorizedLayer):
             seed=seed,
             **kwargs,
         )
+        check_positive_integer("filters", filters)
         # Conv2D's own reading of the arguments they share, and its refusals. Named, and without
         # a random initializer, so that it takes no name and no seed from other layers.
         stock = layers.Conv2D(

@@ -4,11 +4,8 @@ import keras
 from keras import layers, ops
 
 from tfoverparam import matrix_functions
-from tfoverparam.layers.factorized_layer import (
-    FactorizedLayer,
-    check_positive_integer,
-    checked_hidden_widths,
-)
+from tfoverparam.arguments import check_positive_integer, checked_hidden_widths
+from tfoverparam.layers.factorized_layer import FactorizedLayer
 
 
 @keras.saving.register_keras_serializable(package="tfoverparam")

@@ -8,6 +8,13 @@ import keras
 from keras import activations, constraints, initializers, layers, ops, regularizers
 
 from tfoverparam import matrix_functions
+from tfoverparam.arguments import (
+    check_finite,
+    check_positive_integer,
+    check_seed,
+    check_shape,
+    hidden_widths,
+)
 from tfoverparam.initializers import (
     BalancedFactor,
     derive_seed,
@@ -60,8 +67,11 @@ class FactorizedLayer(layers.Layer):
     ):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         check_positive_integer("depth", depth)
-        if seed is not None and not _is_integer(seed):
-            raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
+        check_seed(seed)
+        if not keras.backend.is_float_dtype(self.variable_dtype):
+            raise ValueError(
+                f"`dtype` must be of floating point numbers. Received: dtype={self.variable_dtype}"
+            )
         self.depth = depth
         self.activation = activations.get(activation)
         self.use_bias = use_bias
@@ -108,6 +118,8 @@ class FactorizedLayer(layers.Layer):
                 regularizer=regularizer,
                 constraint=self.factor_constraint,
             )
+            # Keras takes what initializers return as it is.
+            check_shape(f"value of an initializer of `{self.name}`", factor.value, factor.shape)
             self.factors.append(factor)
         if self.use_bias:
             self.bias = self.add_weight(
@@ -137,16 +149,20 @@ class FactorizedLayer(layers.Layer):
 
         Raises:
             AttributeError: If the layer is not built.
-            ValueError: If the shape is not that of the kernel, or if `balanced` is `False` and
-                a hidden layer is narrower than both sides.
+            ValueError: If the shape is not that of the kernel, if it holds NaN or infinity, or
+                if `balanced` is `False` and a hidden layer is narrower than both sides.
         """
         self._check_built("assign_kernel()")
-        kernel = ops.convert_to_tensor(kernel)
+        try:
+            kernel = ops.convert_to_tensor(kernel)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"`kernel` must be a tensor. Received: {kernel!r}") from error
         if tuple(kernel.shape) != self.kernel_shape:
             raise ValueError(
                 f"`kernel` must have the shape {self.kernel_shape}. "
                 f"Received: a kernel of shape {tuple(kernel.shape)}"
             )
+        check_finite(f"`kernel` of layer `{self.name}`", kernel)
         matrix = widest_float(ops.reshape(kernel, (-1, self.kernel_shape[-1])))
         widths = [int(factor.shape[1]) for factor in self.factors[:-1]]
         if balanced:
@@ -247,39 +263,6 @@ class FactorizedLayer(layers.Layer):
             raise AttributeError(f"You must build the layer before accessing `{what}`.")
 
 
-def check_positive_integer(name, value):
-    """Raises a `ValueError` that names the argument."""
-    if not _is_integer(value) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-
-
-def checked_hidden_widths(name, hidden, depth):
-    """`hidden`, a list if it was a sequence; a `ValueError` that names the argument if wrong."""
-    if hidden is None:
-        return None
-    if _is_integer(hidden) and hidden > 0:
-        return hidden
-    if isinstance(hidden, (list, tuple)):
-        if len(hidden) != depth - 1:
-            raise ValueError(
-                f"`{name}` must have one width per hidden layer, {depth - 1} for "
-                f"depth={depth}. Received: {name}={hidden!r}"
-            )
-        if all(_is_integer(width) and width > 0 for width in hidden):
-            return list(hidden)
-    raise ValueError(
-        f"`{name}` must be None, a positive integer or a list of positive integers. "
-        f"Received: {name}={hidden!r}"
-    )
-
-
-def hidden_widths(hidden, depth, rows, columns):
-    """One width per hidden layer of a kernel of `rows` x `columns`; `None` means the smaller."""
-    if hidden is None:
-        return [min(rows, columns)] * (depth - 1)
-    return [hidden] * (depth - 1) if _is_integer(hidden) else hidden
-
-
 def identity_factors(matrix, widths):
     """Factors of `matrix` of which all but one are identities, padded with zeros.
 
@@ -322,7 +305,3 @@ def widest_float(matrix):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX without 64 bits goes on in 32 and says so.
         return ops.cast(matrix, "float64")
-
-
-def _is_integer(value):
-    return isinstance(value, int) and not isinstance(value, bool)

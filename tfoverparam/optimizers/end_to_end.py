@@ -7,6 +7,7 @@ import warnings
 import keras
 from keras import ops
 
+from tfoverparam.arguments import check_depth, check_shape, is_number
 from tfoverparam.matrix_functions import end_to_end_direction, gram_basis
 
 _INNER_ARGUMENTS = (
@@ -105,9 +106,8 @@ class EndToEnd(keras.optimizers.Optimizer):
                 )
         if kwargs:
             raise ValueError(f"Argument(s) not recognized: {kwargs}")
-        if not _is_number(depth) or not 1 <= depth < float("inf"):
-            raise ValueError(f"`depth` must be a number >= 1. Received: depth={depth!r}")
-        if weight_decay is not None and (not _is_number(weight_decay) or not weight_decay >= 0):
+        check_depth(depth)
+        if weight_decay is not None and not (is_number(weight_decay) and weight_decay >= 0):
             raise ValueError(
                 "`weight_decay` must be None or a number >= 0. "
                 f"Received: weight_decay={weight_decay!r}"
@@ -117,7 +117,18 @@ class EndToEnd(keras.optimizers.Optimizer):
                 "`refresh_every` must be a positive integer. "
                 f"Received: refresh_every={refresh_every!r}"
             )
+        for part in () if apply_to is None else _as_list(apply_to) or [apply_to]:
+            if not isinstance(part, (str, keras.Variable)) and not callable(part):
+                raise ValueError(
+                    "`apply_to` must be None, or parts of paths, predicates, variables, or a list "
+                    f"of these. Received: apply_to={apply_to!r}"
+                )
         inner_optimizer = keras.optimizers.get(inner_optimizer)
+        if inner_optimizer is None or isinstance(inner_optimizer, EndToEnd):
+            raise ValueError(
+                "`inner_optimizer` must be an optimizer other than EndToEnd. "
+                f"Received: inner_optimizer={inner_optimizer!r}"
+            )
         if weight_decay is not None and inner_optimizer.weight_decay is not None:
             raise ValueError(
                 "Both `weight_decay` and the inner optimizer's own are given; set one of them to "
@@ -154,6 +165,12 @@ class EndToEnd(keras.optimizers.Optimizer):
         if trainable_variables is None:
             trainable_variables = self._trainable_variables
         trainable_variables = list(trainable_variables)
+        grads = list(grads)
+        if len(grads) != len(trainable_variables):
+            raise ValueError(
+                "`grads` must be one gradient for each of `trainable_variables`. "
+                f"Received: {len(grads)} for {len(trainable_variables)} variables"
+            )
         if not self.built:
             self.build(trainable_variables)
         # All directions first: the inner optimizer decays and moves the variables.
@@ -170,6 +187,7 @@ class EndToEnd(keras.optimizers.Optimizer):
 
     def _direction(self, gradient, variable, index):
         gradient = ops.convert_to_tensor(gradient)
+        check_shape(f"gradient of `{variable.path}`", gradient, variable.shape)
         shape, dtype = variable.shape, gradient.dtype
         kernel, gradient = (
             ops.cast(ops.reshape(each, (-1, shape[-1])), _working_dtype(variable))
@@ -259,10 +277,6 @@ def _working_dtype(variable):
     # In half precision the spectrum of a Gram matrix has no room.
     dtype = keras.backend.standardize_dtype(variable.dtype)
     return "float64" if dtype == "float64" else "float32"
-
-
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _as_list(apply_to):

@@ -1,0 +1,115 @@
+"""Checks of arguments: each raises a `ValueError` that names the argument and what it must be."""
+
+import keras
+from keras import ops
+
+
+def is_integer(value):
+    """Whether `value` is an `int`, and no truth value."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value):
+    """Whether `value` is a finite number, and no truth value."""
+    is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_real and abs(value) < float("inf")
+
+
+def check_positive_integer(name, value):
+    """`value` must be an integer >= 1."""
+    if not is_integer(value) or value < 1:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+
+
+def check_depth(depth):
+    """`depth` must be a real number >= 1."""
+    if not is_number(depth) or depth < 1:
+        raise ValueError(f"`depth` must be a number >= 1. Received: depth={depth!r}")
+
+
+def check_seed(seed):
+    """`seed` must be None or an integer that the backends' generators take."""
+    if seed is not None and not (is_integer(seed) and abs(seed) < 2**63):
+        raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
+
+
+def checked_hidden_widths(name, hidden, depth):
+    """`hidden`, a list if it was a sequence: None, one width or one per hidden layer."""
+    if hidden is None:
+        return None
+    if is_integer(hidden) and hidden > 0:
+        return hidden
+    if isinstance(hidden, (list, tuple)):
+        if len(hidden) != depth - 1:
+            raise ValueError(
+                f"`{name}` must have one width per hidden layer, {depth - 1} for "
+                f"depth={depth}. Received: {name}={hidden!r}"
+            )
+        if all(is_integer(width) and width > 0 for width in hidden):
+            return list(hidden)
+    raise ValueError(
+        f"`{name}` must be None, a positive integer or a list of positive integers. "
+        f"Received: {name}={hidden!r}"
+    )
+
+
+def hidden_widths(hidden, depth, rows, columns):
+    """One width per hidden layer of a kernel of `rows` x `columns`; `None` means the smaller."""
+    if hidden is None:
+        return [min(rows, columns)] * (depth - 1)
+    return [hidden] * (depth - 1) if is_integer(hidden) else hidden
+
+
+def check_matrix(name, matrix):
+    """`matrix` must be a tensor, variable or array of two axes, of floating point numbers."""
+    if not hasattr(matrix, "shape") or len(matrix.shape) != 2:
+        raise ValueError(f"`{name}` must be a matrix. Received: {_described(matrix)}")
+    if not keras.backend.is_float_dtype(matrix.dtype):
+        raise ValueError(
+            f"`{name}` must be of floating point numbers. Received: dtype={matrix.dtype}"
+        )
+
+
+def check_finite(what, tensor):
+    """`tensor` must hold finite numbers; while a function is traced it holds none to be seen."""
+    try:
+        is_finite = bool(ops.all(ops.isfinite(tensor)))
+    except TypeError:
+        return
+    if not is_finite:
+        raise ValueError(
+            f"{what} must hold finite numbers, and has NaN or infinity among them. If training "
+            "diverged, go back to weights from before."
+        )
+
+
+def check_shape(what, tensor, shape):
+    """`tensor` must have this shape; a size that is not known while a function is traced has it."""
+    try:
+        found = tuple(tensor.shape)
+    except ValueError:  # Of TensorFlow's, when not even the number of axes is known.
+        return
+    known = [(size, other) for size, other in zip(found, shape) if size is not None]
+    if len(found) != len(shape) or any(size != other for size, other in known):
+        raise ValueError(f"The {what} must have the shape {tuple(shape)}. Received: {found}")
+
+
+def check_chain(matrices):
+    """`matrices` must be at least one, and multiply in this order; the first may have more axes."""
+    if len(matrices) == 0:
+        raise ValueError("A product needs at least one matrix. Received: none")
+    shapes = [tuple(matrix.shape) for matrix in matrices]
+    fits = all(len(shape) == 2 for shape in shapes[1:]) and len(shapes[0]) >= 2
+    # A size that is not known, of a function that is traced, fits any.
+    if not fits or any(
+        None not in (left[-1], right[0]) and left[-1] != right[0]
+        for left, right in zip(shapes[:-1], shapes[1:])
+    ):
+        raise ValueError(
+            "Matrices must fit, the columns of one the rows of the next. Received: shapes "
+            + ", ".join(map(str, shapes))
+        )
+
+
+def _described(value):
+    return f"shape {tuple(value.shape)}" if hasattr(value, "shape") else repr(value)
