@@ -150,7 +150,7 @@ class BalanceMonitor(keras.callbacks.Callback):
         squares = np.linalg.eigvalsh(smaller.T @ smaller)[::-1]
         singular_values = np.sqrt(np.maximum(squares, 0.0))
         report = {
-            "imbalance": self._layers[name].imbalance(),
+            "imbalance": ops.convert_to_numpy(self._layers[name].imbalance()),
             "largest_singular_value": singular_values[0],
             "smallest_singular_value": singular_values[-1],
             "step": np.linalg.norm(kernel - product(before)),
