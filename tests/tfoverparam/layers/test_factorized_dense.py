@@ -127,7 +127,7 @@ def test_at_depth_one_the_layer_is_dense_to_the_bit(variable_gradients, jit_comp
     for each in (model, oracle):
         start = each.get_weights()
         gradients = variable_gradients(
-            lambda: ops.mean((ops.subtract(each(x), y) ** 2) + sum(each.losses), each.trainable_weights
+            lambda: ops.mean(ops.subtract(each(x), y) ** 2) + sum(each.losses), each.trainable_weights
         )
         each.compile(optimizer, "mse", jit_compile=jit_compile)
         history = each.fit(x, y, batch_size=4, epochs=1, shuffle=False, verbose=0).history
