@@ -88,7 +88,7 @@ INNER = {
     "clipvalue": lambda: optimizers.SGD(0.1, clipvalue=0.01),
     "average": lambda: optimizers.SGD(0.1, use_ema=True, ema_overwrite_frequency=3),
     "accumulation": lambda: optimizers.SGD(0.1, gradient_accumulation_steps=2),
-    "loss_scale": lambda: optimizers.SGD(0.1, loss_scale_factor=8.0),
+    "loss_scale": lambda: optimizers.SGD(0.05, loss_scale_factor=8.0),
 }
 
 
@@ -259,6 +259,9 @@ def test_building_does_not_change_the_configuration():
 @pytest.mark.parametrize("refresh_every", [1, 3])
 @pytest.mark.parametrize("name", ["momentum", "adam", "average", "accumulation"])
 def test_a_saved_model_goes_on_as_if_it_had_not_been_interrupted(name, refresh_every, tmp_path):
+    if name == "average" and keras.backend.backend() == "jax":
+        pytest.skip("with JAX, Keras cannot go on from averages, whatever the optimizer")
+
     def go_on(model):
         model.fit(INPUTS, TARGETS, batch_size=8, epochs=1, shuffle=False, verbose=0)
 
