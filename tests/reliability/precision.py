@@ -60,10 +60,9 @@ def precisions(backend, seeds):
 def suite(backend):
     """One `Row` for the library's tests."""
     out = _run(backend, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SUITE)
-    counts = {
-        what: int(count)
-        for count, what in re.findall(r"(\d+) (passed|failed|errors?|skipped)", out.splitlines()[-1])
-    }
+    last = out.splitlines()[-1]
+    found = re.findall(r"(\d+) (passed|failed|errors?|skipped)", last)
+    counts = {what: int(count) for count, what in found}
     skipped, passed = counts.pop("skipped", 0), counts["passed"]
     tried = sum(counts.values())
     return table.Row(f"{backend}: the library's tests", tried, passed, f"{skipped} skipped")

@@ -126,12 +126,14 @@ def test_at_depth_one_the_layer_is_dense_to_the_bit(variable_gradients, jit_comp
     results = []
     for each in (model, oracle):
         start = each.get_weights()
-        gradients = variable_gradients(
-            lambda: ops.mean(ops.subtract(each(x), y) ** 2) + sum(each.losses), each.trainable_weights
-        )
+
+        def loss():
+            return ops.mean(ops.subtract(each(x), y) ** 2) + sum(each.losses)
+
+        gradients = as_arrays([each(x), *variable_gradients(loss, each.trainable_weights)])
         each.compile(optimizer, "mse", jit_compile=jit_compile)
         history = each.fit(x, y, batch_size=4, epochs=1, shuffle=False, verbose=0).history
-        results.append([*start, *as_arrays([each(x), *gradients]), *each.get_weights(), history["loss"]])
+        results.append([*start, *gradients, *each.get_weights(), history["loss"]])
     assert len(results[0]) == len(results[1]) == 14
     for actual, expected in zip(*results):
         np.testing.assert_array_equal(actual, expected)
