@@ -4,6 +4,7 @@
     python -m reproduce.figure5_right --seeds 0 1 2 3 4    median and band
     python -m reproduce.figure5_right --arms no_l2 l2_on_first_factor l2_on_every_factor
     python -m reproduce.figure5_right --tutorial-seeds     the tutorial's published log
+    python -m reproduce.figure5_right --strategy multi-worker     on each of several machines
 
 Every dense kernel W of the tutorial's network is replaced by a product of two matrices, and
 nothing else is changed. The arms differ in what the tutorial's L2 penalty then acts on:
@@ -40,6 +41,7 @@ from reproduce import (  # noqa: E402
     plots,
     records,
     report,
+    workers,
 )
 from reproduce.claims import figure5_right as claims  # noqa: E402
 from reproduce.claims import format_table, only_comparable  # noqa: E402
@@ -178,7 +180,7 @@ def plan(settings, arms, seeds, tutorial_seeds=False):
     return runs
 
 
-def run(series, training, dataset, settings, arguments):
+def run(series, training, dataset, settings, arguments, team):
     """Train one network: its record, with its logs and per-iteration series left in `runs/`."""
     log_dir = cli.log_root(arguments, FIGURE, dataset) / records.slug(series)
     log_dir /= f"seed-{training.seed}"
@@ -194,7 +196,7 @@ def run(series, training, dataset, settings, arguments):
             for name, value in zip(("loss", "cross_entropy", "l2_term"), np.mean(losses, axis=0)):
                 tf.summary.scalar(name, value, step=steps_done)
 
-        trained = mnist_convnet.train(training, dataset, on_progress)
+        trained = mnist_convnet.train(training, dataset, on_progress, strategy=team.strategy)
         for name in ("validation_error", "test_error"):
             tf.summary.scalar(name, getattr(trained, name), step=training.steps)
     series_by_panel = {
@@ -228,6 +230,7 @@ def run(series, training, dataset, settings, arguments):
             "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
             "seconds": round(time.time() - started, 1),
             "settings_digest": identity,
+            **team.provenance(),
             **records.provenance(device(), dataset),
         },
     )
@@ -247,36 +250,61 @@ def main(arguments=None):
         help="initial values and dropout masks of the tutorial's published log "
         "(arms original and overparameterized)",
     )
+    parser.add_argument(
+        "--strategy",
+        choices=workers.STRATEGIES,
+        default="one-machine",
+        help="multi-worker: start the command on several machines, each with its TF_CONFIG; they "
+        "share every batch (default: one-machine)",
+    )
     arguments = parser.parse_args(arguments)
     with cli.reported_errors():
         if arguments.tutorial_seeds and not set(arguments.arms) <= set(DEPTHS):
             raise cli.UsageError(f"--tutorial-seeds is for the arms {', '.join(DEPTHS)} only.")
+        if arguments.tutorial_seeds and arguments.strategy != "one-machine":
+            raise cli.UsageError("--tutorial-seeds is for --strategy one-machine only.")
         settings = cli.load_config(arguments, Config)
-        dataset = data.load_mnist(arguments.data_dir, arguments.data)
-        print(dataset.description, flush=True)
-        if settings.batch_size >= 0.9 * len(dataset.train_images):
-            raise config.ConfigError("`batch_size` must be smaller than the training set.")
-        seeds = [mnist_convnet.TUTORIAL_SEED] if arguments.tutorial_seeds else arguments.seeds
-        runs = plan(settings, arguments.arms, seeds, arguments.tutorial_seeds)
-        runs = cli.shard(arguments, runs)
-        folder = cli.results_folder(arguments, FIGURE, dataset, settings)
-        missing = {
-            key: training
-            for key, training in runs.items()
-            if not folder.has(*key, dataclasses.asdict(training))
-        }
-        for number, ((series, seed), training) in enumerate(missing.items(), start=1):
-            if not arguments.quiet:
-                print(f"[{number}/{len(missing)}] {series}, seed {seed}", flush=True)
-            with folder.reserved([records.run_name(series, seed)]):
-                # Another process may have done it while this one waited.
-                if not folder.has(series, seed, dataclasses.asdict(training)):
-                    folder.save(run(series, training, dataset, settings, arguments))
+        team = workers.start(arguments.strategy, settings.batch_size)
+        with workers.reported_failures(team):
+            train_and_conclude(arguments, settings, team)
+
+
+def train_and_conclude(arguments, settings, team):
+    """What `main` does once the command line has been understood, on each worker of `team`."""
+    dataset = data.load_mnist(arguments.data_dir, arguments.data)
+    print(dataset.description, flush=True)
+    if settings.batch_size >= 0.9 * len(dataset.train_images):
+        raise config.ConfigError("`batch_size` must be smaller than the training set.")
+    seeds = [mnist_convnet.TUTORIAL_SEED] if arguments.tutorial_seeds else arguments.seeds
+    runs = plan(settings, arguments.arms, seeds, arguments.tutorial_seeds)
+    runs = cli.shard(arguments, runs)
+    folder = cli.results_folder(arguments, FIGURE, dataset, settings) if team.is_chief else None
+
+    def is_missing(series, seed):
+        return not folder.has(series, seed, dataclasses.asdict(runs[series, seed]))
+
+    missing = [key for key in runs if team.is_chief and is_missing(*key)]
+    if team.number > 1:
+        missing = team.chosen_by_chief(runs, missing, dataset)
+    for number, (series, seed) in enumerate(missing, start=1):
+        training = runs[series, seed]
+        if not arguments.quiet:
+            print(f"[{number}/{len(missing)}] {series}, seed {seed}", flush=True)
+        if not team.is_chief:
+            mnist_convnet.train(training, dataset, strategy=team.strategy)
+            continue
+        with folder.reserved([records.run_name(series, seed)]):
+            # Another process may have done it while this one waited; but a team does it together.
+            if team.number > 1 or is_missing(series, seed):
+                folder.save(run(series, training, dataset, settings, arguments, team))
+    if team.is_chief:
         with folder.concluding():
             verdicts = conclude(folder, dataset, settings)
         print(format_table(verdicts))
         print(f"\nFigure: {folder.path / 'figure.png'}")
         print(f"TensorBoard: tensorboard --logdir {cli.log_root(arguments, FIGURE, dataset)}")
+    if team.number > 1:
+        team.wait_for_all()
 
 
 def conclude(folder, dataset, settings):

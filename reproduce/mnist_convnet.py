@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from reproduce.split_batch import SplitBatchNormalization, SplitDropout
 from tfoverparam import FactorizedDense
 from tfoverparam.initializers import derive_seed
 
@@ -66,7 +67,7 @@ def build_network(training):
             *_convolution(training, 64, 5, conv2, bias_initializer=_bias(), activation="relu"),
             keras.layers.Flatten(),
             _dense(training, 512, fc1, activation="relu"),
-            keras.layers.Dropout(training.dropout, seed=dropout),
+            _several_replicas(keras.layers.Dropout, SplitDropout)(training.dropout, seed=dropout),
             _dense(training, 10, fc2),
         ]
     else:
@@ -98,7 +99,7 @@ def _convolution(training, filters, kernel_size, seed, batch_norm=False, **argum
         **arguments,
     )
     if batch_norm:
-        yield keras.layers.BatchNormalization()
+        yield _several_replicas(keras.layers.BatchNormalization, SplitBatchNormalization)()
         yield keras.layers.ReLU()
     yield keras.layers.MaxPooling2D(2, padding="same")
 
@@ -119,11 +120,18 @@ def _dense(training, units, seed, activation=None):
     )
 
 
+def _several_replicas(layer, split_layer):
+    """`split_layer` where the devices of a strategy share each batch, else Keras's own."""
+    return split_layer if tf.distribute.get_strategy().num_replicas_in_sync > 1 else layer
+
+
 def _bias():
     return keras.initializers.Constant(0.1)
 
 
-def train(training, data, on_progress=lambda steps_done, losses: None, segment=20):
+def train(
+    training, data, on_progress=lambda steps_done, losses: None, segment=20, strategy=None
+):
     """Train one network from its start to its last step.
 
     Args:
@@ -133,16 +141,20 @@ def train(training, data, on_progress=lambda steps_done, losses: None, segment=2
         on_progress: Called about once a second with the number of steps done, and the losses of
             those since the last call, shape (steps, 3): total, cross-entropy, L2 term.
         segment: Steps between two such calls. It changes no number.
+        strategy: A `tf.distribute.Strategy` whose replicas share each batch equally, for which
+            `tutorial_seeds` is not supported. It changes the numbers by rounding only.
 
     Returns:
         A `Trained`. A run that diverges has NaN or infinity from there on.
     """
     # A tenth at most: the stand-in for MNIST has fewer images than the tutorial holds out.
     held_out = min(training.validation_size, len(data.train_images) // 10)
-    network = build_network(training)
-    run_steps, minibatch_loss = training_loop(
-        network, training, data.train_images[held_out:], data.train_labels[held_out:]
-    )
+    strategy = strategy or tf.distribute.get_strategy()
+    with strategy.scope():
+        network = build_network(training)
+        run_steps, minibatch_loss = training_loop(
+            network, training, data.train_images[held_out:], data.train_labels[held_out:]
+        )
     series, log = [], []
     step = 0
     while step < training.steps:
@@ -156,6 +168,11 @@ def train(training, data, on_progress=lambda steps_done, losses: None, segment=2
         step += count
         on_progress(step, series[-1])
     loss, cross_entropy, l2_term = np.concatenate(series).T
+    if strategy.num_replicas_in_sync > 1:
+        # Each worker evaluates a copy of its own: `predict` would share out the images.
+        weights = network.get_weights()
+        network = build_network(training)
+        network.set_weights(weights)
     return Trained(
         loss,
         cross_entropy,
@@ -181,7 +198,13 @@ def training_loop(network, training, images, labels):
         Two functions. `run_steps(first, count)` takes `count` steps, numbered from `first`, and
         returns their losses before each update, shape (count, 3): total, cross-entropy, L2 term.
         `minibatch_loss(step)` evaluates the total loss on that step's batch, in training mode.
+
+    Both run under the strategy in whose scope they were made: every replica takes its rows of a
+    batch, and the losses are the means over the replicas.
     """
+    strategy = tf.distribute.get_strategy()
+    replicas = strategy.num_replicas_in_sync
+    rows = training.batch_size // replicas
     optimizer = ClassicMomentum(
         # The tutorial counts examples, not epochs: steps * 64 // 55000.
         keras.optimizers.schedules.ExponentialDecay(
@@ -196,30 +219,47 @@ def training_loop(network, training, images, labels):
     images, labels = tf.constant(normalized(images)), tf.constant(labels)
     last_offset = images.shape[0] - training.batch_size
 
-    def losses(step):
-        offset = step * training.batch_size % last_offset
-        logits = network(images[offset : offset + training.batch_size], training=True)
-        batch_labels = labels[offset : offset + training.batch_size]
+    def own_losses(step):
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        offset = step * training.batch_size % last_offset + replica * rows
+        logits = network(images[offset : offset + rows], training=True)
         cross_entropy = tf.reduce_mean(
-            tf.nn.sparse_softmax_cross_entropy_with_logits(batch_labels, logits)
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels[offset : offset + rows], logits)
         )
         l2_term = tf.add_n(network.losses) if network.losses else tf.zeros(())
+        return cross_entropy, l2_term
+
+    def losses(own):
+        if replicas > 1:
+            context = tf.distribute.get_replica_context()
+            own = context.all_reduce(tf.distribute.ReduceOp.MEAN, own)
+        cross_entropy, l2_term = own
         return cross_entropy + l2_term, cross_entropy, l2_term
+
+    def train_step(step):
+        with tf.GradientTape() as tape:
+            own = own_losses(step)
+            share = (own[0] + own[1]) / replicas
+        # Keras's optimizers add up the replicas' gradients.
+        optimizer.apply(tape.gradient(share, network.trainable_variables))
+        return tf.stack(losses(own))
+
+    def on_replicas(function, step):
+        if replicas == 1:  # Without so much as a new name in the graph: it decides the rounding.
+            return function(step)
+        # What they return is the same on all.
+        return strategy.experimental_local_results(strategy.run(function, (step,)))[0]
 
     @tf.function
     def run_steps(first, count):
         recorded = tf.TensorArray(tf.float32, count, element_shape=(3,))
         for index in tf.range(count):
-            with tf.GradientTape() as tape:
-                step_losses = losses(first + index)
-            gradients = tape.gradient(step_losses[0], network.trainable_variables)
-            optimizer.apply(gradients)
-            recorded = recorded.write(index, tf.stack(step_losses))
+            recorded = recorded.write(index, on_replicas(train_step, first + index))
         return recorded.stack()
 
     @tf.function
     def minibatch_loss(step):
-        return losses(step)[0]
+        return on_replicas(lambda step: losses(own_losses(step))[0], step)
 
     return run_steps, minibatch_loss
 
