@@ -9,6 +9,7 @@ import json
 import math
 import pathlib
 
+import numpy as np
 import yaml
 
 from reproduce import (
@@ -26,7 +27,7 @@ from reproduce.claims import robustness as robustness_checks
 from reproduce.optimum import optimum
 
 LAST_BIT = 1 + 2**-23
-DESCENT, FLOW, CONVNET, INTEGRAL = "descent", "flow", "convnet", "integral"
+ROUNDED = 5e-6  # half a unit of the six digits that are kept, of a number that begins with 1
 REGRESSION = ("figure2", "figure3", "figure4_left", "figure4_right", "figure5_left")
 FIGURES = ("figure1", *REGRESSION, "figure5_right", "robustness")
 
@@ -38,20 +39,35 @@ class Prefix:
     Attributes:
         panel: That it is drawn in.
         name: Of the run.
-        kind: How it is computed: `DESCENT`, `FLOW`, `CONVNET` or `INTEGRAL`.
         iterations, committed, recomputed: Sequences of equal length. Where the recomputed curve
             has no point, because it diverged, there is infinity.
-        probe: Recomputed with the next larger learning rate that float32 has: what the last bit
-            of a number decides in this curve.
+        probe: Recomputed once more, with the next larger learning rate that float32 has: what the
+            last bit of a number decides in this curve. Where the curve agrees anyway, and has
+            been spared that, it is `recomputed` itself.
     """
 
     panel: str
     name: str
-    kind: str
     iterations: list
     committed: list
     recomputed: list
     probe: list
+
+    def deviations(self):
+        """Of the recomputed from the committed values, relative to these: shape (points,)."""
+        return relative(self.recomputed, self.committed)
+
+    def agrees(self):
+        """Whether all digits that are kept do."""
+        return bool(np.all(self.deviations() <= ROUNDED))
+
+
+def relative(values, others):
+    """|values - others| / |others|; 0 where they are equal, infinity where one is infinite."""
+    values, others = np.array(values, "float64"), np.array(others, "float64")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        result = np.where(values == others, 0.0, np.abs(values - others) / np.abs(others))
+    return np.where(np.isnan(result), np.inf, result)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,8 +146,13 @@ def _regression(finished, dataset, iterations, progress):
                 committed = _start(record.curves[panel], iterations)
                 run = _run(record)
                 times = [t for t, _ in committed]
-                found = [regression.flow(r, dataset, times)[0].losses for r in (run, _nudged(run))]
-                yield _prefix(panel, record.name, FLOW, committed, found, least)
+                prefix, probe = (
+                    _prefix(panel, record.name, committed, trajectory.losses, least)
+                    for trajectory, _ in (
+                        regression.flow(each, dataset, times) for each in (run, _nudged(run))
+                    )
+                )
+                yield _with_probe(prefix, probe)
 
 
 def _run(record):
@@ -168,20 +189,28 @@ def _least(task, p):
 def _descents(runs, task, least, iterations, progress):
     """Of a dict from panel and name to run and committed curve: their prefixes."""
     starts = {key: _start(curve, iterations) for key, (_, curve) in runs.items()}
-    trained = [run for run, _ in runs.values()]
-    trained += [_nudged(run) for run in trained]
-    with progress(next(iter(runs))[0], iterations) as bar:
-        trajectories = linear_networks.train(
-            trained,
-            task.features,
-            task.targets,
-            iterations,
-            {t for start in starts.values() for t, _ in start},
-            on_progress=lambda iteration, _: bar.update(iteration - bar.n),
-        )
-    losses = [trajectory.losses for trajectory in trajectories]
-    for (panel, name), *found in zip(starts, losses[: len(runs)], losses[len(runs) :]):
-        yield _prefix(panel, name, DESCENT, starts[panel, name], found, least)
+    runs = {key: run for key, (run, _) in runs.items()}
+
+    def train(runs):
+        with progress(next(iter(runs))[0], iterations) as bar:
+            trajectories = linear_networks.train(
+                list(runs.values()),
+                task.features,
+                task.targets,
+                iterations,
+                {t for start in starts.values() for t, _ in start},
+                on_progress=lambda iteration, _: bar.update(iteration - bar.n),
+            )
+        return {
+            key: _prefix(*key, starts[key], trajectory.losses, least)
+            for key, trajectory in zip(runs, trajectories)
+        }
+
+    found = train(runs)
+    suspects = {key: _nudged(runs[key]) for key, prefix in found.items() if not prefix.agrees()}
+    probes = train(suspects) if suspects else {}
+    for key, prefix in found.items():
+        yield _with_probe(prefix, probes[key]) if key in probes else prefix
 
 
 def _nudged(run):
@@ -192,19 +221,22 @@ def _start(curve, iterations):
     return [(t, value) for t, value in curve if t <= iterations]
 
 
-def _prefix(panel, name, kind, committed, curves_found, least=0.0):
-    """From lists of `[iteration, value]`: the recomputed curve and its probe."""
+def _prefix(panel, name, committed, curve, least=0.0):
+    """From the committed points, and a list of `[iteration, value]`."""
+    found = {t: value - least for t, value in curve}
     times, values = [t for t, _ in committed], [value for _, value in committed]
-    found = [{t: value - least for t, value in curve} for curve in curves_found]
-    return Prefix(
-        panel, name, kind, times, values, *([each.get(t, math.inf) for t in times] for each in found)
-    )
+    again = [found.get(t, math.inf) for t in times]
+    return Prefix(panel, name, times, values, again, probe=again)
+
+
+def _with_probe(prefix, other):
+    return dataclasses.replace(prefix, probe=other.recomputed)
 
 
 def _convnets(finished, identity, dataset, iterations, progress):
     half_window = identity["config"]["half_window"]
-    for record in finished:
-        training = mnist_convnet.Training(**{**record.settings, "steps": iterations})
+
+    def train(record, training):
         with progress(record.name, iterations) as bar:
             losses, _ = mnist_convnet.descend(
                 mnist_convnet.build_network(training),
@@ -215,9 +247,15 @@ def _convnets(finished, identity, dataset, iterations, progress):
         for panel, series in zip(record.curves, losses.T):
             # A point is a median over a window, which must lie within what is recomputed.
             committed = _start(record.curves[panel], iterations - 1 - half_window)
-            times = [t for t, _ in committed]
-            found = curves.smoothed(series, half_window, times)
-            yield _prefix(panel, record.name, CONVNET, committed, [found, found])
+            curve = curves.smoothed(series, half_window, [t for t, _ in committed])
+            yield _prefix(panel, record.name, committed, curve)
+
+    for record in finished:
+        training = mnist_convnet.Training(**{**record.settings, "steps": iterations})
+        found = list(train(record, training))
+        if not all(prefix.agrees() for prefix in found):
+            found = map(_with_probe, found, train(record, _nudged(training)))
+        yield from found
 
 
 def _integrals(folder):
@@ -228,7 +266,6 @@ def _integrals(folder):
         raise records.RecordsError(f"{folder} holds no results: {error}.") from error
     found = [figure1.integrals(row["N"]) for row in rows]
     depths = [row["N"] for row in rows]
-    for name in rows[0]:
-        if name != "N":
-            columns = ([row[name] for row in table] for table in (rows, found, found))
-            yield Prefix("integral over Gamma", name, INTEGRAL, depths, *columns)
+    for arc in (name for name in rows[0] if name.startswith("arc")):
+        columns = ([row[arc] for row in table] for table in (rows, found, found))
+        yield Prefix("integral over Gamma", arc, depths, *columns)
