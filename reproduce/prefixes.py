@@ -16,7 +16,6 @@ from reproduce import (
     curves,
     data,
     figure1,
-    figure5_right,
     linear_networks,
     mnist_convnet,
     records,

@@ -100,7 +100,8 @@ def test(name, python, folder, paths, processes):
     count, skipped, *bad = (
         int(suite.get(key)) for key in ("tests", "skipped", "failures", "errors")
     )
-    what = f"{name} versions: {versions(python).strip()}; tests of {' '.join(paths) or 'everything'}"
+    tests = "the library's tests" if paths else "all tests"
+    what = f"{name} versions ({versions(python).strip()}): {tests}"
     tried = count - skipped
     return table.Row(what, tried, tried - sum(bad), f"{skipped} skipped" if skipped else "")
 
