@@ -88,7 +88,7 @@ def versions(python):
     return subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
-def test(name, python, folder, paths, processes):
+def tested(name, python, folder, paths, processes):
     """Run pytest in an environment: a row of the table."""
     results = folder / "results.xml"
     command = [python, "-m", "pytest", "-q", "-n", str(processes), "--dist", "loadfile"]
@@ -132,7 +132,7 @@ def main():
             folder = pathlib.Path(folder)
             python = make(folder, interpreters[name], constraints[name])
             paths = () if arguments.all else LIBRARY
-            rows.append(test(name, python, folder, paths, arguments.processes))
+            rows.append(tested(name, python, folder, paths, arguments.processes))
     table.report("versions", rows, arguments.write, "--all" if arguments.all else "")
 
 
