@@ -29,7 +29,10 @@ def main(arguments=None):
         outcomes.setdefault(bad.kind, []).append(held)
         if options.verbose or not held:
             mark = "" if held else "NOT HELD: "
-            print(f"{mark}{bad.kind}; {bad.what[:90]}\n    {' '.join(message.split())}", flush=True)
+            message = " ".join(message.split())
+            if len(message) > 400:  # Keras shows the whole of a model's description.
+                message = f"{message[:150]} … {message[-250:]}"
+            print(f"{mark}{bad.kind}; {bad.what[:90]}\n    {message}", flush=True)
     table.report(NAME, rows(outcomes), options.write)
 
 
