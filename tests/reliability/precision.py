@@ -1,6 +1,6 @@
 """Backends and precisions: every computation of the library against float64, and its tests.
 
-    python -m tests.reliability.precision [--seeds 5] [--suites] [--write]
+    python -m tests.reliability.precision [--seeds 3] [--suites] [--write]
 
 Each backend is measured in a process of its own. A row says how many random cases were tried, how
 many had an error within the bound that `precision_cases` derives from the format, and the largest
@@ -71,7 +71,7 @@ def suite(backend):
 def main():
     """Measure, print, and write if asked for."""
     parser = table.parser("precision", __doc__)
-    parser.add_argument("--seeds", type=int, default=5, help="cases of each shape (default: 5)")
+    parser.add_argument("--seeds", type=int, default=3, help="cases of each shape (default: 3)")
     parser.add_argument("--suites", action="store_true", help="run the library's tests, too")
     parser.add_argument("--measure", action="store_true", help="this backend only, as JSON")
     options = parser.parse_args()

@@ -209,6 +209,16 @@ def test_apply_to_a_variable():
     assert EndToEnd.from_config(optimizer.get_config()).apply_to == [model.layers[1].kernel.path]
 
 
+def test_no_variable_of_the_model_is_among_its_state():
+    # With JAX, `fit` would give the same buffer away twice.
+    model = network()
+    optimizer = EndToEnd(apply_to=model.layers[1].kernel, refresh_every=2)
+    optimizer.build(model.trainable_variables)
+    state = {id(variable) for variable in optimizer.variables}
+    assert len(state) == len(optimizer.variables) == 7  # two counts and rates, a step, a basis
+    assert not state & {id(variable) for variable in model.variables}
+
+
 def test_apply_to_what_is_not_there():
     with pytest.raises(ValueError, match="must name a variable of rank 2 or more. Received: 'no"):
         chosen_paths(apply_to=["dense", "nowhere"])
