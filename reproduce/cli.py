@@ -11,10 +11,13 @@ import sys
 from tqdm import tqdm
 
 from reproduce import config as configuration
+from reproduce import interrupts
 from reproduce.data import DataError
-from reproduce.records import RecordsError, ResultsFolder
+from reproduce.records import RecordsError, ResultsFolder, slug
 
 CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
+RESUMABLE = "Finished runs are kept; add --resume to go on from them."
+REPEATABLE = "Nothing is kept; start the same command again."
 
 
 class UsageError(Exception):
@@ -155,9 +158,11 @@ def results_folder(arguments, figure, dataset, settings, **more):
 
 
 def log_root(arguments, figure, dataset):
-    """Where the logs of the runs go, for TensorBoard: `runs/<figure>`."""
+    """Where the logs of the runs go, for TensorBoard: `runs/<figure>`, or in it with `--out`."""
     kinds = ["smoke"] * arguments.smoke + ["stand-in"] * (dataset.source != "real")
-    return pathlib.Path("runs", *kinds, figure)
+    # Those of each results folder apart: who may write the one may write the other.
+    out = [slug(str(arguments.out).strip("/"))] if arguments.out else []
+    return pathlib.Path("runs", *kinds, figure, *out)
 
 
 def progress_bar(arguments, description, steps):
@@ -167,20 +172,23 @@ def progress_bar(arguments, description, steps):
 
 
 @contextlib.contextmanager
-def reported_errors():
-    """End the program with one clear line where the request, not the program, is at fault."""
+def reported_errors(interrupted=RESUMABLE):
+    """End the program with one clear line where the request, not the program, is at fault.
+
+    Args:
+        interrupted: What to say, after Ctrl-C, of how to go on.
+    """
+    interrupts.raise_from_now_on()
     try:
         yield
     except (UsageError, configuration.ConfigError, DataError, RecordsError) as error:
         sys.exit(_fail(f"error: {error}", 2))
     except KeyboardInterrupt:
-        sys.exit(
-            _fail("\nInterrupted. Finished runs are kept; add --resume to go on from them.", 130)
-        )
+        sys.exit(_fail(f"\nInterrupted. {interrupted}", 130))
 
 
 def _fail(message, status):
-    print(message, file=sys.stderr)
+    print(message, file=sys.stderr, flush=True)
     return status
 
 

@@ -53,23 +53,24 @@ def main(arguments=None):
         help=f"results folder (default: runs/{NAME}/results)",
     )
     arguments = parser.parse_args(arguments)
-    with cli.reported_errors():
+    with cli.reported_errors(interrupted=cli.REPEATABLE):
         folder = results.results_folder(arguments.out)
         started = time.time()
         table = [integrals(depth) for depth in DEPTHS]
         verdicts = [verdict(table)]
-        draw(table, folder)
-        results.write_summary(
-            folder,
-            NAME,
-            TITLE,
-            verdicts,
-            seconds=round(time.time() - started, 1),
-            drawn=True,
-            tables={f"The integral over Gamma, r = {INNER:g}, R = {OUTER:g}": table},
-        )
-    print(format_table(verdicts))
-    print(f"\nFigure: {folder / 'figure.png'}")
+        with results.writing_to(folder):
+            draw(table, folder)
+            results.write_summary(
+                folder,
+                NAME,
+                TITLE,
+                verdicts,
+                seconds=round(time.time() - started, 1),
+                drawn=True,
+                tables={f"The integral over Gamma, r = {INNER:g}, R = {OUTER:g}": table},
+            )
+        print(format_table(verdicts))
+        print(f"\nFigure: {folder / 'figure.png'}")
 
 
 def integrals(depth):

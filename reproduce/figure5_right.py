@@ -24,7 +24,7 @@ from reproduce import cli
 cli.quiet_tensorflow()
 
 import dataclasses  # noqa: E402
-import shutil  # noqa: E402
+import io  # noqa: E402
 import time  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -35,6 +35,7 @@ from reproduce import (  # noqa: E402
     config,
     curves,
     data,
+    logs,
     mnist_convnet,
     paper,
     plots,
@@ -176,11 +177,10 @@ def run(series, training, dataset, settings, arguments, team):
     """Train one network: its record, with its logs and per-iteration series left in `runs/`."""
     log_dir = cli.log_root(arguments, FIGURE, dataset) / records.slug(series)
     log_dir /= f"seed-{training.seed}"
-    shutil.rmtree(log_dir, ignore_errors=True)  # of an earlier, interrupted start
     identity = config.digest(dataclasses.asdict(training))
     bar = cli.progress_bar(arguments, f"{series}, seed {training.seed}", training.steps)
     started = time.time()
-    with tf.summary.create_file_writer(str(log_dir)).as_default(), bar:
+    with logs.written_to(log_dir), bar:
         hparams.hparams(_hyperparameters(training), trial_id=identity[:16])
 
         def on_progress(steps_done, losses):
@@ -197,7 +197,9 @@ def run(series, training, dataset, settings, arguments, team):
         "cross_entropy": trained.cross_entropy,
         "l2_term": trained.l2_term,
     }
-    np.savez_compressed(log_dir / "series.npz", **series_by_panel)
+    full = io.BytesIO()
+    np.savez_compressed(full, **series_by_panel)
+    records.write_atomically(log_dir / "series.npz", full.getvalue())
     return records.Record(
         series=series,
         seed=training.seed,
@@ -281,12 +283,16 @@ def train_and_conclude(arguments, settings, team):
         training = runs[series, seed]
         if not arguments.quiet:
             print(f"[{number}/{len(missing)}] {series}, seed {seed}", flush=True)
-        if team.is_chief:
-            folder.save(run(series, training, dataset, settings, arguments, team))
-        else:
+        if not team.is_chief:
             mnist_convnet.train(training, dataset, strategy=team.strategy)
+            continue
+        with folder.reserved([records.run_name(series, seed)]):
+            # Another process may have done it while this one waited; but a team has set out.
+            if team.number > 1 or not folder.has(series, seed, dataclasses.asdict(training)):
+                folder.save(run(series, training, dataset, settings, arguments, team))
     if team.is_chief:
-        verdicts = conclude(folder, dataset, settings)
+        with folder.concluding():
+            verdicts = conclude(folder, dataset, settings)
         print(format_table(verdicts))
         print(f"\nFigure: {folder.path / 'figure.png'}")
         print(f"TensorBoard: tensorboard --logdir {cli.log_root(arguments, FIGURE, dataset)}")

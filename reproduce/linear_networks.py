@@ -8,13 +8,14 @@ import dataclasses
 import hashlib
 import io
 import json
+import sys
 import time
 
 import numpy as np
 
 from reproduce import config
+from reproduce.disk import write_atomically
 from reproduce.linear_program import OPTIMIZERS, Program, Run, initial_factors, losses
-from reproduce.records import write_atomically
 
 __all__ = ["OPTIMIZERS", "Run", "Trajectory", "initial_factors", "losses", "train"]
 
@@ -51,11 +52,14 @@ def train(runs, features, targets, steps, record_at, checkpoint=None, on_progres
         record_at: Iterations, from 0 to `steps`, whose losses are kept.
         checkpoint: Path of a file to go on from, if it holds these runs on this data, and to keep
             up to date while training. At the end it holds the result: remove it when that is
-            safe. Defaults to `None`, none.
+            safe. One that cannot be used is said so, and replaced. Defaults to `None`, none.
         on_progress: Called with the iterations done and the number of runs that have not diverged.
 
     Returns:
         A list of `Trajectory`, one a run.
+
+    Raises:
+        RecordsError: If the checkpoint cannot be written; the one before is then kept.
     """
     training = _Training(runs, features, targets, steps, record_at, checkpoint)
     written = time.monotonic()
@@ -75,21 +79,25 @@ class _Training:
     """Where a call of `train` stands; it can be written to a file and taken up again."""
 
     def __init__(self, runs, features, targets, steps, record_at, checkpoint):
-        self.runs, self.features, self.targets = list(runs), features, targets
-        if len({run.p for run in self.runs}) != 1:
+        self.features, self.targets = features, targets
+        if len({run.p for run in runs}) != 1:
             raise ValueError("All runs of a program must have the same p.")
         self.steps, self.record_at = steps, sorted({int(t) for t in record_at if 0 <= t <= steps})
         self.path = checkpoint
+        data = hashlib.sha256(features.tobytes() + targets.tobytes()).hexdigest()
+        self.identity = config.digest([steps, self.record_at, data])
+        if not self._load(runs):
+            self._start(runs)
+            self._build(states=None)
+            self._record()
+
+    def _start(self, runs):
+        self.runs = list(runs)
         self.iteration = 0
         self.alive = np.arange(len(self.runs))  # indices of the runs in the program
         self.diverged_at = np.full(len(self.runs), -1)
         self.curves = np.full((len(self.record_at), len(self.runs)), np.nan)
-        self.last_kernels = np.full((features.shape[1], len(self.runs)), np.nan)
-        data = hashlib.sha256(features.tobytes() + targets.tobytes()).hexdigest()
-        self.identity = config.digest([steps, self.record_at, data])
-        if not self._load():
-            self.program = Program(self.runs, features, targets)
-            self._record()
+        self.last_kernels = np.full((self.features.shape[1], len(self.runs)), np.nan)
 
     def boundaries(self):
         """Iterations at which a compiled segment ends: a function of the settings alone."""
@@ -161,29 +169,53 @@ class _Training:
                     arrays[f"state.{block}.{part}.{number}"] = array
         content = io.BytesIO()
         np.savez(content, **arrays)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path, content.getvalue())
 
-    def _load(self):
+    def _load(self, runs):
+        """Take up what the checkpoint holds; False if it is not there or cannot be used."""
         if not self.path or not self.path.exists():
             return False
-        with np.load(self.path, allow_pickle=False) as stored:
-            stored_runs = [Run(**values) for values in json.loads(str(stored["runs"]))]
-            # Of more runs than are asked for, where the results of some have been saved since.
-            if str(stored["identity"]) != self.identity or not set(self.runs) <= set(stored_runs):
-                return False
-            arrays = dict(stored)
-        self.runs = stored_runs
-        self.iteration = int(arrays["iteration"])
-        for name in ("alive", "diverged_at", "curves", "last_kernels"):
-            setattr(self, name, arrays[name])
+        try:
+            content = io.BytesIO(self.path.read_bytes())
+            with np.load(content, allow_pickle=False) as stored:
+                self._take_up(dict(stored), runs)
+        except Exception:  # There are as many types as there are kinds of damage.
+            print(
+                f"The checkpoint {self.path} is damaged, or of other runs: starting from "
+                "iteration 0.",
+                file=sys.stderr,
+            )
+            return False
+        return True
+
+    def _take_up(self, stored, runs):
+        stored_runs = [Run(**values) for values in json.loads(str(stored["runs"]))]
+        # Of more runs than are asked for, where the results of some have been saved since.
+        if str(stored["identity"]) != self.identity or not set(runs) <= set(stored_runs):
+            raise ValueError("other runs")
+        self._start(stored_runs)
+        self.iteration = int(stored["iteration"])
+        self.alive = stored["alive"]
+        if not 0 <= self.iteration <= self.steps:
+            raise ValueError("iteration")
+        for name in ("diverged_at", "curves", "last_kernels"):
+            fresh = getattr(self, name)
+            if (stored[name].shape, stored[name].dtype) != (fresh.shape, fresh.dtype):
+                raise ValueError(name)
+            setattr(self, name, stored[name])
         states = []
-        for key in arrays:  # in the order in which they were written
+        for key in stored:  # in the order in which they were written
             if key.startswith("state."):
                 block, part, _ = map(int, key.split(".")[1:])
                 if block == len(states):
                     states.append([[], []])
-                states[block][part].append(arrays[key])
+                states[block][part].append(stored[key])
         if len(self.alive):
+            self._build(states=None)
+            if _shapes(states) != _shapes(self.program.states()):
+                raise ValueError("states")
             self._build(states)
-        return True
+
+
+def _shapes(states):
+    return [[[array.shape for array in arrays] for arrays in state] for state in states]

@@ -4,36 +4,34 @@ A results folder holds
 
     config.yaml          the configuration and the data that all of its runs share
     records/NAME.json    one file a run, written whole when the run ends
+    records/*.npz        checkpoints of runs that have not ended
+    records/.lock        empty: for the locks of the processes that work in the folder
     curves.csv           panel,series,seed,learning_rate,iteration,value: all curves of all records
     summary.json         verdicts, distances to the paper's curves, versions, times
     figure.png, figure.pdf
 
 A folder belongs to one configuration and one data set. Runs of another are refused, so that
-results made from real data are never overwritten or mixed with others.
+results made from real data are never overwritten or mixed with others. Any number of processes may
+work in it: a run is done by one of them, the others wait for it.
 """
 
 import csv
 import dataclasses
 import io
 import json
-import os
 import pathlib
 import platform
 import re
 import socket
 import subprocess
-import tempfile
-import time
 from importlib import metadata
 
 import yaml
 
+from reproduce.disk import RecordsError, held, write_atomically
+
 VERSION = 1
 CURVE_COLUMNS = ("panel", "series", "seed", "learning_rate", "iteration", "value")
-
-
-class RecordsError(Exception):
-    """A results folder that cannot be used; the message names it and the remedy."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,13 +94,14 @@ class ResultsFolder:
 
     def __init__(self, path, identity, resume):
         self.path = pathlib.Path(path)
-        identity = {"records_version": VERSION, **identity}
         try:
             (self.path / "records").mkdir(parents=True, exist_ok=True)
-            self._remove_leftovers()
-            self._claim(identity)
+            with held(self._lock, ["config.yaml"]):
+                self._claim({"records_version": VERSION, **identity})
         except OSError as error:
-            raise RecordsError(f"Cannot write to the folder {self.path}: {error}") from error
+            raise RecordsError(
+                f"Cannot write to the folder {self.path}: {error}. Choose another with --out."
+            ) from error
         finished = len(list((self.path / "records").glob("*.json")))
         if finished and not resume:
             raise RecordsError(
@@ -110,11 +109,9 @@ class ResultsFolder:
                 "only what is missing, or choose another folder with --out."
             )
 
-    def _remove_leftovers(self):
-        # Of processes that were killed while writing, which takes milliseconds.
-        for leftover in self.path.rglob("*.partial"):
-            if time.time() - leftover.stat().st_mtime > 60:
-                leftover.unlink(missing_ok=True)
+    @property
+    def _lock(self):
+        return self.path / "records" / ".lock"
 
     def _claim(self, identity):
         path = self.path / "config.yaml"
@@ -122,16 +119,37 @@ class ResultsFolder:
             write_atomically(path, yaml.safe_dump(identity, sort_keys=False))
             return
         try:
-            found = _flat(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except yaml.YAMLError as error:
-            raise RecordsError(f"{path} is not YAML: {error}") from error
-        wanted = _flat(identity)
-        if found != wanted:
-            keys = {key for key in {**wanted, **found} if found.get(key) != wanted.get(key)}
+            found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            raise RecordsError(
+                f"{path} is damaged: {error}. Choose another folder with --out."
+            ) from error
+        different = _differences(identity, found)
+        if "records_version" in different:
+            raise RecordsError(
+                f"{self.path} holds results of another version of this program (see {path}). "
+                "Choose another folder with --out, or use that version."
+            )
+        if different:
             raise RecordsError(
                 f"{self.path} holds results of another configuration or data set (different: "
-                f"{', '.join(sorted(keys))}; see {path}). Choose another folder with --out."
+                f"{', '.join(sorted(different))}; see {path}). Choose another folder with --out."
             )
+
+    def reserved(self, runs):
+        """A context that keeps other processes from doing these runs (names).
+
+        It waits for processes that are at one of them: ask `has` within it.
+        """
+        return held(self._lock, runs)
+
+    def concluding(self):
+        """A context that keeps other processes from writing what is made of all records."""
+        return self.reserved(["the conclusion"])
+
+    def checkpoint(self, name):
+        """The path of a checkpoint; who writes it has reserved its runs."""
+        return self.path / "records" / f"checkpoint-{slug(name)}.npz"
 
     def has(self, series, seed, settings, panel=""):
         """Whether this run is finished.
@@ -187,35 +205,40 @@ def read_record(path):
     """One finished run.
 
     Raises:
-        RecordsError: If the file is no record.
+        RecordsError: If the file is no record, or that of a run of another name.
     """
     try:
-        return Record(**json.loads(path.read_text(encoding="utf-8")))
+        record = Record(**json.loads(path.read_text(encoding="utf-8")))
+        _check(record, path.stem)
     except (OSError, ValueError, TypeError) as error:
-        raise RecordsError(f"{path} is no record of this version: {error}. Delete it.") from error
+        raise RecordsError(
+            f"{path} is no record of this version: {error}. Delete it; the run is then repeated."
+        ) from error
+    return record
 
 
-def _flat(values, prefix=""):
-    """Nested dicts as one, with keys like `config.steps`."""
-    if not isinstance(values, dict):
-        return {prefix.rstrip("."): values}
-    return {k: v for key in values for k, v in _flat(values[key], f"{prefix}{key}.").items()}
+def _check(record, name):
+    """Raise a ValueError unless the record's fields are what it says, and it is of that name."""
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        # Of several rates, there is none.
+        allowed = (float, int, type(None)) if field.type is float else field.type
+        if not isinstance(value, allowed):
+            raise ValueError(f"`{field.name}` is {value!r}")
+    for panel, curve in record.curves.items():
+        if not all(isinstance(n, (int, float)) for t, value in curve for n in (t, value)):
+            raise ValueError(f"the curve {panel!r} is not of [iteration, value]")
+    if record.name != name:
+        raise ValueError(f"it is that of {record.name}")
 
 
-def write_atomically(path, content):
-    """Write text or bytes so that `path` holds, at any moment, the old content or the new."""
-    content = content.encode() if isinstance(content, str) else content
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+def _differences(wanted, found, prefix=""):
+    """Keys, like `config.steps`, whose values differ between two nested dicts."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        keys = {**wanted, **found}
+        pairs = [(wanted.get(key), found.get(key), f"{prefix}.{key}") for key in keys]
+        return [name for pair in pairs for name in _differences(*pair)]
+    return [] if wanted == found else [prefix.lstrip(".") or "everything"]
 
 
 def provenance(device, dataset):

@@ -19,6 +19,7 @@ from reproduce import (
     curves,
     data,
     linear_networks,
+    logs,
     paper,
     plots,
     records,
@@ -163,20 +164,27 @@ def main(figure, arguments=None):
         dataset = data.load_ethanol(arguments.data_dir, arguments.data)
         print(dataset.description, flush=True)
         folder = cli.results_folder(arguments, figure.name, dataset, settings)
-        planned = plan(settings, arguments.seeds, arguments.arms)
-        missing = {
-            key: run
-            for key, run in cli.shard(arguments, planned).items()
-            if not folder.has(*key[1:], _settings(key, run, settings), panel=key[0])
-        }
+        planned = cli.shard(arguments, plan(settings, arguments.seeds, arguments.arms))
+        missing = _missing(planned, folder, settings)
         if missing and not arguments.quiet:
             print(_estimate(missing.values(), dataset, settings.steps), flush=True)
-        for record in _run(figure, missing, dataset, settings, arguments):
-            folder.save(record)
-        verdicts = conclude(figure, folder, dataset, settings)
-    print(claims.format_table(verdicts))
-    print(f"\nFigure: {folder.path / 'figure.png'}")
-    print(f"TensorBoard: tensorboard --logdir {cli.log_root(arguments, figure.name, dataset)}")
+        root = cli.log_root(arguments, figure.name, dataset)
+        for panel in settings.panels:
+            _run(panel, planned, folder, dataset, settings, arguments, root)
+        with folder.concluding():
+            verdicts = conclude(figure, folder, dataset, settings)
+        print(claims.format_table(verdicts))
+        print(f"\nFigure: {folder.path / 'figure.png'}")
+        print(f"TensorBoard: tensorboard --logdir {root}")
+
+
+def _missing(planned, folder, settings):
+    """Those of the runs that are not finished."""
+    return {
+        key: run
+        for key, run in planned.items()
+        if not folder.has(*key[1:], _settings(key, run, settings), panel=key[0])
+    }
 
 
 def _settings(key, run, settings):
@@ -200,31 +208,34 @@ def _record_at(panel, steps):
     return sorted({0, *map(int, spaced), *(t for t in paper.iterations(panel) if t <= steps)})
 
 
-def _run(figure, runs, dataset, settings, arguments):
-    """Train the runs, those of a panel together; yield their records as a panel ends."""
-    root = cli.log_root(arguments, figure.name, dataset)
-    for panel in settings.panels:
-        mine = {key: run for key, run in runs.items() if key[0] == panel.name}
-        flows = {key: run for key, run in mine.items() if is_flow(settings, *key[:2])}
-        descents = {key: run for key, run in mine.items() if key not in flows}
-        if mine:
+def _run(panel, planned, folder, dataset, settings, arguments, root):
+    """Train what is missing of a panel's runs, together, and save the records as it ends."""
+    planned = {key: run for key, run in planned.items() if key[0] == panel.name}
+    names = {key: records.run_name(*key[1:], panel=key[0]) for key in planned}
+    # Found again by the same command, and no other's: what it holds depends on all of its runs.
+    checkpoint = folder.checkpoint(f"{panel.name}-{config.digest(sorted(names.values()))[:16]}")
+    with folder.reserved([names[key] for key in _missing(planned, folder, settings)]):
+        missing = _missing(planned, folder, settings)  # Others may have done some meanwhile.
+        if missing:
             _, least = optimum(dataset.features, dataset.targets, panel.p)
+        flows, descents = {}, {}
+        for key, run in missing.items():
+            (flows if is_flow(settings, *key[:2]) else descents)[key] = run
         for key, run in flows.items():
             started = time.time()
             trajectory, stability = _flow(run, dataset, _record_at(panel.name, settings.steps))
             record = _record(key, run, trajectory, least, dataset, settings, root, started, 1)
             record.results.update(stability)
-            yield record
+            folder.save(record)
         if descents:
             started = time.time()
-            share = "-of-".join(map(str, arguments.shard))
-            checkpoint = root / "checkpoints" / f"{panel.name}-{share}.npz"
             trajectories = _descend(panel.name, descents, dataset, settings, arguments, checkpoint)
+            count = len(descents)
             for (key, run), trajectory in zip(descents.items(), trajectories):
-                yield _record(
-                    key, run, trajectory, least, dataset, settings, root, started, len(descents)
+                folder.save(
+                    _record(key, run, trajectory, least, dataset, settings, root, started, count)
                 )
-            checkpoint.unlink()  # All records are on disk.
+        checkpoint.unlink(missing_ok=True)  # All records are on disk.
 
 
 def _descend(panel, runs, dataset, settings, arguments, checkpoint):
@@ -272,7 +283,7 @@ def _record(key, run, trajectory, least, dataset, settings, root, started, toget
     curve = [[t, curves.rounded(loss - least)] for t, loss in trajectory.losses]
     at_zero = np.mean(dataset.targets**run.p) - least
     log_dir = root / panel / records.slug(series) / f"seed-{seed}"
-    with tf.summary.create_file_writer(str(log_dir)).as_default():
+    with logs.written_to(log_dir):
         for t, value in curve:
             tf.summary.scalar("distance_from_optimum", value, step=t)
     left = [t for t, value in curve if value < PLATEAU * at_zero]

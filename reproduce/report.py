@@ -7,7 +7,8 @@ import json
 import pathlib
 import statistics
 
-from reproduce.records import write_atomically
+from reproduce import cli
+from reproduce.disk import held, write_atomically
 
 ROOT = pathlib.Path(__file__).parent.parent
 DISTANCE = "Distance to the paper's curve: RMS of log10(ours/paper), median over the seeds"
@@ -70,22 +71,51 @@ def write(root=ROOT):
 
     Args:
         root: The folder that holds `README.md` and `results/`.
+
+    Raises:
+        UsageError: If a summary or `README.md` is not what it should be.
+        RecordsError: If something cannot be written.
     """
     root = pathlib.Path(root)
-    paths = sorted((root / "results").glob("*/summary.json"))
-    summaries = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    parts = [
-        "# Results",
-        "Written by `python -m reproduce.report` from the records in these folders: every number "
-        "below was measured by the command beside it. *Does not hold* means that we measured "
-        "otherwise; *not run* that we have not measured.",
-        *(_section(each) for each in summaries),
-    ]
-    write_atomically(root / "results" / "README.md", "\n\n".join(parts) + "\n")
-    before, _, rest = (root / "README.md").read_text(encoding="utf-8").partition(START)
-    _, _, after = rest.partition(END)
-    table = _markdown_table([_overview(each) for each in summaries])
-    write_atomically(root / "README.md", f"{before}{START}\n{table}\n{END}{after}")
+    with held(root / "results" / ".lock", ["report"]):
+        said = [_said_of(path) for path in sorted((root / "results").glob("*/summary.json"))]
+        if not said:
+            raise cli.UsageError(f"There is no summary.json in the folders of {root / 'results'}.")
+        sections, rows = zip(*said)
+        parts = [
+            "# Results",
+            "Written by `python -m reproduce.report` from the records in these folders: every "
+            "number below was measured by the command beside it. *Does not hold* means that we "
+            "measured otherwise; *not run* that we have not measured.",
+            *sections,
+        ]
+        write_atomically(root / "results" / "README.md", "\n\n".join(parts) + "\n")
+        before, after = _around_results(root / "README.md")
+        table = _markdown_table(rows)
+        write_atomically(root / "README.md", f"{before}{START}\n{table}\n{END}{after}")
+
+
+def _said_of(path):
+    """What is said of a results folder in its section, and in one row."""
+    try:
+        figure = json.loads(path.read_text(encoding="utf-8"))
+        return _section(figure), _overview(figure)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise cli.UsageError(
+            f"{path} is no summary of this version ({type(error).__name__}: {error}). Start the "
+            "command that made the folder again; with --resume it keeps the runs."
+        ) from error
+
+
+def _around_results(path):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise cli.UsageError(f"Cannot read {path}: {error}") from error
+    if START not in text or END not in text:
+        raise cli.UsageError(f"{path} has no place for the results: {START} and {END}.")
+    before, _, rest = text.partition(START)
+    return before, rest.partition(END)[2]
 
 
 def _overview(figure):
@@ -176,7 +206,8 @@ def main(arguments=None):
     argparse.ArgumentParser(prog="python -m reproduce.report", description=__doc__).parse_args(
         arguments
     )
-    write()
+    with cli.reported_errors(interrupted=cli.REPEATABLE):
+        write()
 
 
 if __name__ == "__main__":

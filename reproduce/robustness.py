@@ -36,6 +36,7 @@ from reproduce.optimum import optimum  # noqa: E402
 TITLE = "Robustness: on which data, and for which loss, does depth accelerate?"
 SEEDS = list(range(3, 23))
 POINTS = 80  # on a curve, log-spaced
+PARTS = SELECTION, MEASUREMENT = ("selection", "measurement")
 NEVER = 0.001  # where in the figure the runs are that do not get there
 PROBLEMS = {
     "full": lambda dataset: dataset,
@@ -112,21 +113,24 @@ def main(arguments=None):
         seeds = arguments.seeds
         folder = cli.results_folder(arguments, "robustness", dataset, settings, seeds=seeds)
         panels = cli.shard(arguments, plan(settings))
-        missing = {
-            name: panel
-            for name, panel in panels.items()
-            if not folder.has("all", 0, _settings(panel, settings), panel=name)
-        }
+
+        def finished(name):
+            return folder.has("all", 0, _settings(panels[name], settings), panel=name)
+
+        missing = sum(not finished(name) for name in panels)
         if missing and not arguments.quiet:
-            print(f"{len(missing)} problems, roughly 2 minutes each on 2 cores.", flush=True)
-        checkpoints = cli.log_root(arguments, "robustness", dataset) / "checkpoints"
-        for panel in missing.values():
-            folder.save(measure(panel, dataset, settings, arguments, checkpoints))
-            for path in checkpoints.glob(f"{records.slug(panel.name)}-*.npz"):
-                path.unlink()
-        verdicts = conclude(folder, dataset, settings, arguments.smoke or arguments.steps)
-    print(claims.format_table(verdicts))
-    print(f"\nFigure: {folder.path / 'figure.png'}")
+            print(f"{missing} problems, roughly 2 minutes each on 2 cores.", flush=True)
+        for name, panel in panels.items():
+            checkpoints = {what: folder.checkpoint(f"{name}-{what}") for what in PARTS}
+            with folder.reserved([records.run_name("all", 0, name)]):
+                if not finished(name):
+                    folder.save(measure(panel, dataset, settings, arguments, checkpoints))
+                for path in checkpoints.values():
+                    path.unlink(missing_ok=True)
+        with folder.concluding():
+            verdicts = conclude(folder, dataset, settings, arguments.smoke or arguments.steps)
+        print(claims.format_table(verdicts))
+        print(f"\nFigure: {folder.path / 'figure.png'}")
 
 
 def _settings(panel, settings):
@@ -161,7 +165,7 @@ def measure(panel, dataset, settings, arguments, checkpoints):
                 task.targets,
                 settings.steps,
                 {0, *np.geomspace(1, settings.steps, POINTS).astype(int)},
-                checkpoints / f"{records.slug(panel.name)}-{what}.npz",
+                checkpoints[what],
                 lambda iteration, alive: bar.update(iteration - bar.n),
             )
         result = {}
@@ -173,7 +177,7 @@ def measure(panel, dataset, settings, arguments, checkpoints):
         return result
 
     selected = train(
-        "selection",
+        SELECTION,
         [
             (depth, rate, seed)
             for depth in panel.depths
@@ -189,7 +193,7 @@ def measure(panel, dataset, settings, arguments, checkpoints):
         depth: min(settings.rates, key=lambda rate: worst[depth, rate]) for depth in panel.depths
     }
     measured = train(
-        "measurement",
+        MEASUREMENT,
         [(depth, best[depth], seed) for depth in panel.depths for seed in arguments.seeds],
     )
     return records.Record(

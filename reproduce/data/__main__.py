@@ -3,7 +3,10 @@
 import argparse
 import sys
 
+from reproduce import cli
 from reproduce.data import DataError, load_ethanol, load_mnist
+
+cli.quiet_tensorflow()
 
 LOADERS = {"mnist": load_mnist, "ethanol": load_ethanol}
 
@@ -16,6 +19,11 @@ def main(arguments: list[str] | None = None) -> int:
     add("--data-dir", help="folder with the data (default: that of TFDS)")
     add("--data", choices=("auto", "real", "stand-in"), default="auto")
     options = parser.parse_args(arguments)
+    with cli.reported_errors(interrupted=cli.REPEATABLE):
+        return _load(options)
+
+
+def _load(options: argparse.Namespace) -> int:
     status = 0
     for name in [options.only] if options.only else LOADERS:
         try:

@@ -59,7 +59,7 @@ def main(arguments=None):
     )
     parser.add_argument("--quiet", action="store_true", help="print the results only")
     arguments = parser.parse_args(arguments)
-    with cli.reported_errors():
+    with cli.reported_errors(interrupted=cli.REPEATABLE):
         folder = results.results_folder(arguments.out)
         started = time.time()
         with cli.progress_bar(arguments, TITLE, len(STATEMENTS) + 1) as bar:
@@ -70,17 +70,18 @@ def main(arguments=None):
             table = two_points.iterations_table()
             verdicts += [two_points.slowdown(table), two_points.relief(table)]
             bar.update()
-        results.write_summary(
-            folder,
-            NAME,
-            TITLE,
-            verdicts,
-            seconds=round(time.time() - started, 1),
-            drawn=False,
-            tables={"Section 7: fewest iterations over all learning rates": table},
-        )
-    print(format_table(verdicts))
-    print(f"\nSummary: {folder / 'summary.json'}")
+        with results.writing_to(folder):
+            results.write_summary(
+                folder,
+                NAME,
+                TITLE,
+                verdicts,
+                seconds=round(time.time() - started, 1),
+                drawn=False,
+                tables={"Section 7: fewest iterations over all learning rates": table},
+            )
+        print(format_table(verdicts))
+        print(f"\nSummary: {folder / 'summary.json'}")
 
 
 if __name__ == "__main__":

@@ -4,22 +4,29 @@ import json
 import os
 import types
 
-from reproduce import cli, config, records, report
+from reproduce import cli, config, disk, records, report
 
 NO_DATA = types.SimpleNamespace(description="none", source="none", fingerprint="")
 
 
 def results_folder(path):
-    """`path` as a folder that exists.
+    """`path` as a folder that exists and can be written to.
 
     Raises:
         UsageError: If it cannot be made.
+        RecordsError: If it cannot be written to.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cli.UsageError(f"Cannot write to the folder {path}: {error}") from error
-    return path
+    with writing_to(path):
+        return path
+
+
+def writing_to(folder):
+    """A context that keeps other processes from writing into the folder."""
+    return disk.held(folder / ".lock", ["results"])
 
 
 def write_summary(folder, figure, title, verdicts, seconds, tables, drawn):
@@ -45,4 +52,4 @@ def write_summary(folder, figure, title, verdicts, seconds, tables, drawn):
         tables=tables,
     )
     summary["drawn"] = drawn
-    records.write_atomically(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
+    disk.write_atomically(folder / "summary.json", json.dumps(summary, indent=1) + "\n")

@@ -1,6 +1,10 @@
 """The population engine, against `fit` with the library's layer, closed forms and plain loops."""
 
+import errno
 import functools
+import io
+import os
+import pickle
 
 import keras
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from reproduce import linear_networks
+from reproduce.disk import RecordsError
 from reproduce.linear_networks import Run, initial_factors, train
 from tfoverparam import EndToEnd, FactorizedDense
 
@@ -144,7 +149,7 @@ def test_interrupted_anywhere_it_goes_on_to_the_same_numbers(data, tmp_path, sma
     record_at = [0, 7, 50, 120, 250, 300]
     expected = train(runs, *data, STEPS, record_at)
     assert expected[0].diverged_at is not None
-    path = tmp_path / "runs" / "checkpoint.npz"
+    path = tmp_path / "checkpoint.npz"
     stops = iter([7, 60, 111, 260, None])
 
     def interrupt(stop, iteration, alive):
@@ -189,6 +194,76 @@ def test_a_checkpoint_of_other_runs_is_not_used(data, tmp_path, small_segments):
     (found,) = train([other], *data, 100, [0, 100], path, lambda t, alive: seen.append(t))
     assert seen[0] < 50
     assert found.losses == train([other], *data, 100, [0, 100])[0].losses
+
+
+class Executed:
+    """Unpickled, it ends the test."""
+
+    def __reduce__(self):
+        return pytest.fail, ("a pickle was executed",)
+
+
+def damaged(content, arrays):
+    """Checkpoints that cannot be used."""
+
+    def npz(**changed):
+        found = io.BytesIO()
+        np.savez(found, **{k: v for k, v in {**arrays, **changed}.items() if v is not None})
+        return found.getvalue()
+
+    return [
+        b"",
+        content[: len(content) // 2],
+        pickle.dumps(Executed()),
+        npz(curves=np.array([Executed()], object)),
+        npz(curves=None),
+        npz(curves=arrays["curves"][:-1]),
+        npz(iteration=np.array(101)),
+        npz(alive=np.array([7])),
+        npz(**{"state.0.0.0": np.zeros((2, 1, 1))}),
+        npz(identity=np.array("0" * 64)),
+    ]
+
+
+def test_a_checkpoint_that_is_damaged_is_said_so_and_replaced(
+    data, tmp_path, small_segments, capsys
+):
+    path = tmp_path / "checkpoint.npz"
+    (expected,) = train([RUNS["adam"]], *data, 20, [0, 20], path)
+    with np.load(path) as stored:
+        altered = damaged(path.read_bytes(), dict(stored))
+    for content in altered:
+        path.write_bytes(content)
+        training = linear_networks._Training([RUNS["adam"]], *data, 20, [0, 20], path)
+        assert training.iteration == 0
+        said = f"The checkpoint {path} is damaged, or of other runs: starting from iteration 0.\n"
+        assert capsys.readouterr().err == said
+    (found,) = train([RUNS["adam"]], *data, 20, [0, 20], path)
+    assert found.losses == expected.losses
+    capsys.readouterr()
+    train([RUNS["adam"]], *data, 20, [0, 20], path, lambda *a: pytest.fail("trained"))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_checkpoint_that_cannot_be_written_ends_the_training_and_the_last_one_is_kept(
+    data, tmp_path, small_segments, monkeypatch
+):
+    path = tmp_path / "checkpoint.npz"
+    fsync, calls = os.fsync, []
+
+    def full_at_the_third(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full_at_the_third)
+    with pytest.raises(RecordsError, match="checkpoint.npz: No space left on device"):
+        train([RUNS["layer"]], *data, 100, [0, 10, 20, 50, 100], path)
+    assert list(tmp_path.iterdir()) == [path]
+    starts = []
+    train([RUNS["layer"]], *data, 100, [0, 10, 20, 50, 100], path, lambda t, _: starts.append(t))
+    assert starts[0] > 10
 
 
 def test_starts_depend_on_the_run_alone():

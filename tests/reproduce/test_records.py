@@ -1,8 +1,7 @@
 """Results on disk."""
 
 import dataclasses
-import os
-import time
+import json
 import types
 
 import pandas as pd
@@ -69,41 +68,68 @@ def test_a_run_with_other_settings_is_refused(tmp_path):
         folder(tmp_path).has("a b", 1, {"steps": 5})
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '{"series": "a"}'])
-def test_a_file_that_is_no_record_is_named(tmp_path, text):
-    path = folder(tmp_path).path / "records" / "a-seed-1.json"
-    path.write_text(text)
-    with pytest.raises(records.RecordsError, match="a-seed-1.json"):
+WHOLE = json.dumps(dataclasses.asdict(record()))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[1]",
+        '{"series": "a"}',
+        WHOLE[: len(WHOLE) // 2],
+        WHOLE.replace('"panel": ""', '"panels": ""'),
+        WHOLE.replace("{", '{"unknown": 1, ', 1),
+        WHOLE.replace('"seed": 1', '"seed": "1"'),
+        WHOLE.replace("[2, 0.25]", "[2]"),
+        WHOLE.replace("[2, 0.25]", '[2, "x"]'),
+        WHOLE.replace("[[0, 1.5], [2, 0.25]]", "3"),
+        WHOLE.encode("utf-16"),
+    ],
+)
+def test_a_file_that_is_no_record_is_named(tmp_path, content):
+    path = folder(tmp_path).path / "records" / "a_b-seed-1.json"
+    path.write_text(WHOLE)
+    assert folder(tmp_path).records() == [record()]
+    assert content != WHOLE
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(records.RecordsError, match="a_b-seed-1.json is no record .* Delete it"):
         folder(tmp_path).records()
+
+
+def test_a_record_under_another_s_name_is_refused(tmp_path):
+    out = folder(tmp_path)
+    out.save(record())
+    path = out.path / "records" / "a_b-seed-1.json"
+    path.rename(path.with_name("a_b-seed-2.json"))
+    with pytest.raises(records.RecordsError, match="it is that of a_b-seed-1"):
+        out.records()
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"a: [", "config.yaml is damaged"),
+        (b"\xff\xfe", "config.yaml is damaged"),
+        (b"- 1\n", "different: everything"),
+        (b"", "different: everything"),
+        (b"records_version: 1\na: &a {b: *a}\n", "different: a, config, data, figure"),
+        (b"records_version: 0\nother: 1\n", "of another version of this program"),
+    ],
+)
+def test_a_configuration_that_is_none_is_named(tmp_path, content, message):
+    folder(tmp_path)
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(records.RecordsError, match=message):
+        folder(tmp_path)
+    assert (tmp_path / "config.yaml").read_bytes() == content
 
 
 def test_a_path_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(records.RecordsError, match="Cannot write"):
         folder(tmp_path / "file")
-
-
-def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path, monkeypatch):
-    path = tmp_path / "summary.json"
-    records.write_atomically(path, "old")
-
-    def no_space(descriptor):
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(os, "fsync", no_space)
-    with pytest.raises(OSError, match="No space"):
-        records.write_atomically(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_leftovers_of_killed_writers_are_removed_and_those_of_live_ones_kept(tmp_path):
-    old, new = (tmp_path / f"curves.csv{name}.partial" for name in ("old", "new"))
-    for path in (old, new):
-        path.write_text("half")
-    os.utime(old, (time.time() - 100,) * 2)
-    folder(tmp_path)
-    assert not old.exists() and new.exists()
 
 
 def test_curves_csv(tmp_path):

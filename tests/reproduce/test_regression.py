@@ -2,6 +2,10 @@
 
 import dataclasses
 import json
+import pathlib
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pandas as pd
@@ -22,6 +26,7 @@ from reproduce import (
     regression,
 )
 
+ROOT = pathlib.Path(__file__).parents[2]
 RATES = [0.001, 0.01, 10.0]
 SMALL = {
     "steps": 40,
@@ -137,8 +142,9 @@ def test_a_run_leaves_records_curves_summary_figure_and_logs(finished):
     for name in ("figure.png", "figure.pdf", "summary.json"):
         assert (results / name).stat().st_size > 1000
     logs = finished / "runs" / "stand-in" / "figure3"
-    assert len(list(logs.glob("*/*/seed-*/events*"))) == len(found)
-    assert not list(logs.glob("checkpoints/*"))
+    assert len(list(logs.glob("*/*/*/seed-*/events*"))) == len(found)
+    left = {path.name for path in (results / "records").iterdir()}
+    assert left == {".lock", *(f"{record.name}.json" for record in found)}
 
 
 def test_a_record_is_of_the_run_that_it_names(finished):
@@ -197,6 +203,37 @@ def test_killed_anywhere_and_resumed_the_records_are_the_same(finished, tmp_path
         command(tmp_path, "--seeds", "0", "1", "--resume")
     assert len(saved) == 3
     command(tmp_path, "--seeds", "0", "1", "--resume")
+    assert numbers(tmp_path) == numbers(finished)
+
+
+OTHER = """
+import pathlib, shutil, sys, time
+from reproduce import disk
+source, target = map(pathlib.Path, sys.argv[1:3])
+target.mkdir(parents=True)
+with disk.held(target / ".lock", sys.argv[3:]):
+    print("held", flush=True)
+    sys.stdin.readline()
+    for path in source.glob("*.json"):
+        shutil.copy(path, target)
+"""
+
+
+def test_what_another_process_is_at_is_waited_for_and_not_repeated(
+    finished, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(linear_networks, "train", None)
+    monkeypatch.setattr(regression, "gradient_flow", None)
+    there, here = finished / "results" / "records", tmp_path / "results" / "records"
+    given = [str(there), str(here), *(path.stem for path in there.glob("*.json"))]
+    arguments = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+    with subprocess.Popen([sys.executable, "-c", OTHER, *given], **arguments) as other:
+        assert other.stdout.readline() == "held\n"
+        # It ends when this process has begun to wait.
+        threading.Timer(2, lambda: other.communicate("\n")).start()
+        command(tmp_path, "--seeds", "0", "1")
+    assert capfd.readouterr().err.startswith("Waiting for another process, which is at fig3L_l2")
     assert numbers(tmp_path) == numbers(finished)
 
 

@@ -2,7 +2,9 @@
 
 import json
 
-from reproduce import report
+import pytest
+
+from reproduce import cli, report
 
 SUMMARY = {
     "figure": "figure0",
@@ -43,3 +45,31 @@ def test_medians_over_the_seeds_that_have_a_distance(tmp_path):
     for row in ("| a | 0.200 | 3 |", "| b | 0.500 | 1 |", "| c | 0.300 | 1 |", "| 1.235 |"):
         assert row in results
     assert "| d |" not in results and "An empty one" not in results
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "{}", json.dumps({**SUMMARY, "verdicts": [{"statement": 1}]})]
+)
+def test_a_summary_that_is_none_is_named_and_nothing_is_written(tmp_path, text):
+    folder = tmp_path / "results" / "figure0"
+    folder.mkdir(parents=True)
+    (tmp_path / "README.md").write_text(f"{report.START}\nold\n{report.END}\n")
+    (folder / "summary.json").write_text(text)
+    with pytest.raises(cli.UsageError, match="figure0/summary.json is no summary of this version"):
+        report.write(tmp_path)
+    assert "old" in (tmp_path / "README.md").read_text()
+    assert not (tmp_path / "results" / "README.md").exists()
+
+
+def test_what_the_report_needs_is_named(tmp_path):
+    folder = tmp_path / "results" / "figure0"
+    folder.mkdir(parents=True)
+    with pytest.raises(cli.UsageError, match="no summary.json in the folders of"):
+        report.write(tmp_path)
+    (folder / "summary.json").write_text(json.dumps(SUMMARY))
+    with pytest.raises(cli.UsageError, match="Cannot read .*README.md"):
+        report.write(tmp_path)
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(cli.UsageError, match="README.md has no place for the results"):
+        report.write(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "mine"

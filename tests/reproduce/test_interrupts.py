@@ -1,0 +1,53 @@
+"""Ctrl-C while a command imports what it needs, and afterwards."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from reproduce import cli
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(program):
+    """A Python program in which Ctrl-C is not ignored: status, output and errors."""
+    result = subprocess.run(
+        [sys.executable, "-c", f"import os, signal, sys\n{program}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    return result.returncode, result.stdout, result.stderr
+
+
+KILL = "os.kill(os.getpid(), signal.SIGINT)"
+
+
+def test_while_it_imports_a_command_ends_with_a_line_and_no_traceback():
+    # `python -m reproduce.figure3` starts like this.
+    found = run(f"sys.argv[0] = '-m'\nimport reproduce\n{KILL}")
+    assert found == (130, "", "\nInterrupted. Start the same command again.\n")
+
+
+def test_in_a_program_that_imports_the_package_ctrl_c_is_left_alone():
+    found = run(f"import reproduce\ntry: {KILL}\nexcept KeyboardInterrupt: print('caught')")
+    assert found == (0, "caught\n", "")
+
+
+def test_where_ctrl_c_is_ignored_it_stays_so():
+    ignored = "sys.argv[0] = '-m'\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"
+    assert run(f"{ignored}\nimport reproduce\n{KILL}\nprint('on')") == (0, "on\n", "")
+
+
+@pytest.mark.parametrize("how", [cli.RESUMABLE, cli.REPEATABLE])
+def test_afterwards_it_says_how_to_go_on(how, capsys):
+    with pytest.raises(SystemExit) as end, cli.reported_errors(how):
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pthread_sigmask(signal.SIG_BLOCK, ())  # delivers it
+    assert end.value.code == 130
+    assert capsys.readouterr().err == f"\nInterrupted. {how}\n"
