@@ -193,5 +193,14 @@ def _fail(message, status):
 
 
 def quiet_tensorflow():
-    """Keep TensorFlow's start-up messages off the console; call before it is imported."""
+    """Make TensorFlow Keras's backend, without its start-up messages; call before either's import.
+
+    Ends the program with 2 where $KERAS_BACKEND asks for another backend. What Keras's own
+    configuration file says of it is overruled.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+    os.environ["KERAS_BACKEND"] = backend
+    if backend != "tensorflow":
+        message = "error: the experiments need TensorFlow (tfoverparam itself does not); unset "
+        sys.exit(_fail(f"{message}KERAS_BACKEND, which is {backend!r}", 2))

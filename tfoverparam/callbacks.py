@@ -31,6 +31,8 @@ class BalanceMonitor(keras.callbacks.Callback):
 
     From the second report on, it warns, once a layer, if the factors are so near zero that they
     would need more iterations to leave it than training has left (`iterations_to_leave_zero`).
+    After an epoch, it warns, once, if so many steps overflowed float16 that the loss scale has come
+    down to less than 1, and names the layer that is the likeliest cause.
 
     Args:
         every: Steps between two reports, a positive integer. Defaults to `None`: as often as
@@ -81,6 +83,7 @@ class BalanceMonitor(keras.callbacks.Callback):
         self._before = None
         self._latest = {}
         self._warned = set()
+        self._warned_of_overflow = False
 
     def on_train_begin(self, logs=None):
         trained = [
@@ -99,6 +102,7 @@ class BalanceMonitor(keras.callbacks.Callback):
         self._next_report = 0
         self._latest = {}
         self._warned = set()
+        self._warned_of_overflow = False
 
     def on_train_batch_begin(self, batch, logs=None):
         self._first_batch = batch
@@ -129,6 +133,7 @@ class BalanceMonitor(keras.callbacks.Callback):
             logs.update(self._latest)
 
     def on_epoch_end(self, epoch, logs=None):
+        self._warn_of_overflow()
         if logs is not None:
             logs.update(self._latest)
 
@@ -150,7 +155,7 @@ class BalanceMonitor(keras.callbacks.Callback):
         squares = np.linalg.eigvalsh(smaller.T @ smaller)[::-1]
         singular_values = np.sqrt(np.maximum(squares, 0.0))
         report = {
-            "imbalance": self._layers[name].imbalance(),
+            "imbalance": ops.convert_to_numpy(self._layers[name].imbalance()),
             "largest_singular_value": singular_values[0],
             "smallest_singular_value": singular_values[-1],
             "step": np.linalg.norm(kernel - product(before)),
@@ -179,6 +184,35 @@ class BalanceMonitor(keras.callbacks.Callback):
                 "(`factor_initializer=None`) or from `initializers.NearIdentity()`.",
                 stacklevel=2,
             )
+
+    def _warn_of_overflow(self):
+        optimizer = self.model.optimizer
+        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        if self._warned_of_overflow or not scales or not optimizer.built:
+            return
+        # It is halved where a step is not finite. Below 1 it is not the cause of that.
+        scale = float(optimizer.dynamic_scale)
+        if scale >= min(1.0, optimizer.initial_scale):
+            return
+        self._warned_of_overflow = True
+        gains = {
+            name: max(
+                np.linalg.norm(product(factors[: count + 1]), 2) for count in range(len(factors))
+            )
+            for name, factors in self._factors().items()
+            if self._layers[name].compute_dtype == "float16"
+        }
+        name = max(gains, key=gains.get, default=None)
+        cause = "" if name is None else (
+            f" Of the factorised layers, `{name}` amplifies most: its factors, one after the "
+            f"other, make vectors up to {gains[name]:.1e} times longer."
+        )
+        warnings.warn(
+            "Training overflows float16, which ends at 65504: steps without a finite gradient were "
+            f"skipped, and the loss scale has come down to {scale:.1e}.{cause} Scale down the "
+            "inputs or the learning rate, or use the policy `mixed_bfloat16`.",
+            stacklevel=2,
+        )
 
 
 class _Board:

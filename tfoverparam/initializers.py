@@ -46,8 +46,8 @@ class NearIdentity(NearZero):
     Example:
 
     >>> from tfoverparam.initializers import NearIdentity
-    >>> NearIdentity(stddev=0.0)((2, 3))[1, 1] == 1
-    <tf.Tensor: shape=(), dtype=bool, numpy=True>
+    >>> float(NearIdentity(stddev=0.0)((2, 3))[1, 1])
+    1.0
     """
 
     def __call__(self, shape, dtype=None):

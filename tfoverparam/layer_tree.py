@@ -75,9 +75,11 @@ def _sublayers(layer):
 
 def _attributes(layer):
     """Names of the attributes that hold layers, less the book-keeping of Keras and backends."""
+    attributes = vars(layer)
+    # PyTorch keeps layers apart from other attributes, under their names.
     return [
         name
-        for name, value in vars(layer).items()
+        for name, value in {**attributes, **attributes.get("_modules", {})}.items()
         if name not in ("_layers", "_tracked", "_modules")
         and not name.startswith("_self_")
         and _layers_in(value)

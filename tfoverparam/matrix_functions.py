@@ -70,7 +70,7 @@ def chain_product(matrices):
     """
     rows = matrices[0].shape[:-1]
     if any(size is None for size in rows):
-        return functools.reduce(ops.matmul, matrices)
+        return functools.reduce(_matmul, matrices)
     dims = (math.prod(rows), *(int(matrix.shape[-2]) for matrix in matrices[1:]))
     split = _cheapest_splits((*dims, int(matrices[-1].shape[-1])))
 
@@ -78,9 +78,17 @@ def chain_product(matrices):
         if first == last:
             return matrices[first]
         middle = split[first, last]
-        return ops.matmul(product(first, middle), product(middle + 1, last))
+        return _matmul(product(first, middle), product(middle + 1, last))
 
     return product(0, len(matrices) - 1)
+
+
+def _matmul(left, right):
+    product = ops.matmul(left, right)
+    # On PyTorch, Keras makes a float32 matrix of two in float64: too few bits, but all operations
+    # that follow want the dtype of what it is combined with.
+    is_double = keras.backend.standardize_dtype(left.dtype) == "float64"
+    return ops.cast(product, "float64") if is_double else product
 
 
 def end_to_end_kernel(factors):

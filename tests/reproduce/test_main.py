@@ -1,8 +1,16 @@
 """The list of commands."""
 
 import importlib.util
+import os
+import subprocess
+import sys
 
-from reproduce import __main__
+import pytest
+from reproduce import __main__, cli
+
+EXPERIMENTS = [
+    each for each in __main__.COMMANDS if each not in ("reproduce.data", "reproduce.report")
+]
 
 
 def test_every_command_is_listed_with_what_it_does(capsys):
@@ -12,3 +20,25 @@ def test_every_command_is_listed_with_what_it_does(capsys):
         assert importlib.util.find_spec(module)
         assert f"python -m {module} " in out
     assert "Figure 5 (right)" in out
+
+
+@pytest.mark.parametrize("module", EXPERIMENTS)
+def test_on_another_backend_an_experiment_ends_with_one_line(module):
+    result = subprocess.run(
+        [sys.executable, "-m", module],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == (
+        "error: the experiments need TensorFlow (tfoverparam itself does not); "
+        "unset KERAS_BACKEND, which is 'jax'\n"
+    )
+
+
+def test_the_backend_is_tensorflow_whatever_keras_configuration_file_says(monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    cli.quiet_tensorflow()
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"  # which Keras puts above its file

@@ -56,6 +56,8 @@ def product(factors):
 
 @pytest.mark.parametrize("steps_per_execution", [1, 2])
 def test_every_number(steps_per_execution):
+    if steps_per_execution > 1 and keras.backend.backend() == "torch":
+        pytest.skip("Keras has no steps_per_execution on PyTorch")
     recorder = Recorder()
     model = linear_model(depth=3, start="glorot_normal", steps_per_execution=steps_per_execution)
     history = fit(model, BalanceMonitor(every=6), recorder)
@@ -191,7 +193,8 @@ def test_by_default_reports_take_a_hundredth_of_the_time(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "depth, needs", [(3, "needs some 2.9e.03 iterations"), (8, "needs infinitely many")]
+    # The draw differs from backend to backend, and with it the number.
+    "depth, needs", [(3, "needs some 2.[0-9]e.03 iterations"), (8, "needs infinitely many")]
 )
 def test_it_warns_once_of_factors_that_will_not_leave_zero(depth, needs):
     model = linear_model(depth=depth, start=NearZero(0.01))

@@ -113,7 +113,7 @@ def test_leading_axes_count_as_rows(multiplications):
     assert multiplications == [(3, 4, 5), (1000, 3, 5)]
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="traces a tf.function")
+@pytest.mark.tensorflow("traced functions")
 def test_unknown_rows_go_through_one_factor_after_the_other(multiplications):
     layer = FactorizedDense(5, depth=3, hidden_units=4, use_bias=False, factor_initializer="ones")
     layer.build((None, 3))

@@ -215,6 +215,8 @@ MODELS = [
 # one more of them per factor; folded back, a kernel that is off by a rounding of float32 may
 # fall on the other side of a rounding of bfloat16.
 TOLERANCES = {half_precision: (8 * 2.0**-8, 2 * 2.0**-8), double_precision: (1e-13, 1e-13)}
+if keras.backend.backend() == "torch":
+    del TOLERANCES[double_precision]  # Keras multiplies matrices of float64 in float32 there.
 
 
 @pytest.fixture(scope="module", params=MODELS, ids=lambda model: model.__name__)

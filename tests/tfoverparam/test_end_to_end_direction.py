@@ -67,7 +67,9 @@ def direction(kernel, gradient, depth, dtype):
     "dtype, span, tolerances",
     [
         ("float32", 1e2, {1: 2e-5, 1.5: 2e-5, 2: 2e-5, 3: 2e-5, 4: 2e-4, 8: 2e-4}),
-        ("float64", 1e4, dict.fromkeys((1, 1.5, 2, 3, 4, 8), 1e-9)),
+        pytest.param(
+            "float64", 1e4, dict.fromkeys((1, 1.5, 2, 3, 4, 8), 1e-9), marks=pytest.mark.float64
+        ),
     ],
 )
 def test_direction_of_matrices_of_every_shape_and_rank(dtype, span, tolerances):
@@ -125,6 +127,7 @@ def test_repeated_singular_values(depth):
     assert relative_error(direction(kernel, gradient, depth, "float32"), depth * gradient) < 1e-5
 
 
+@pytest.mark.float64
 def test_claim_2():
     # k = 1: ||w||^(2 - 2/N) (g + (N - 1) Pr_w g).
     rng = np.random.default_rng(0)
@@ -191,6 +194,7 @@ def test_it_compiles():
         np.testing.assert_allclose(compiled, eager, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.float64
 @pytest.mark.parametrize("depth", [1, 1.5, 2, 3, 8])
 def test_eigenvalues_of_claim_1(depth):
     sigma = np.array([3.0, 3.0, 1.0, 1e-3, 0.0])
@@ -206,6 +210,7 @@ def test_eigenvalues_of_claim_1(depth):
         assert found[r, s] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.float64
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])
 def test_balanced_factors_move_the_product_along_equation_10(depth):
     rng = np.random.default_rng(0)

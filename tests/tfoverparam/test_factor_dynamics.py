@@ -28,6 +28,7 @@ def tensors(arrays):
     return [ops.convert_to_tensor(array, dtype="float64") for array in arrays]
 
 
+@pytest.mark.float64
 @pytest.mark.parametrize("dims", [(6, 4, 3), (3, 5, 6), (5, 4, 4, 4), (2, 7, 3, 3, 4), (4, 3, 1)])
 def test_it_is_the_rule_whether_or_not_the_factors_are_balanced(dims):
     random = np.random.default_rng(0)
@@ -40,6 +41,7 @@ def test_it_is_the_rule_whether_or_not_the_factors_are_balanced(dims):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
 
 
+@pytest.mark.float64
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])
 def test_balanced_factors_make_the_rules_step_with_any_moves(depth):
     random = np.random.default_rng(0)

@@ -108,7 +108,10 @@ def test_width_beyond_the_rank_carries_nothing(hidden_units):
     ] * len(factors)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "dtype",
+    [pytest.param("float64", marks=pytest.mark.float64), "float32", "bfloat16", "float16"],
+)
 @pytest.mark.parametrize("depth", [2, 4])
 def test_factors_have_the_dtype_of_the_kernel(dtype, depth):
     kernel = ops.cast(np.random.default_rng(0).normal(size=(6, 4)), dtype)

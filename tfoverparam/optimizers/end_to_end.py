@@ -51,8 +51,8 @@ class EndToEnd(keras.optimizers.Optimizer):
 
     Args:
         inner_optimizer: A `keras.optimizers.Optimizer`, its name or its configuration. Clipping,
-            moving averages, accumulation, loss scaling and the learning rate are its arguments.
-            Defaults to `"sgd"`.
+            moving averages, accumulation, loss scaling and the learning rate are its arguments;
+            a `LossScaleOptimizer` goes around this one instead. Defaults to `"sgd"`.
         depth: Real number N >= 1. Defaults to `2`.
         weight_decay: The paper's lambda: each kernel that the rule applies to, and no other
             variable, is multiplied by `1 - learning_rate * weight_decay * depth` in each step.
@@ -118,6 +118,12 @@ class EndToEnd(keras.optimizers.Optimizer):
                 f"Received: refresh_every={refresh_every!r}"
             )
         inner_optimizer = keras.optimizers.get(inner_optimizer)
+        if isinstance(inner_optimizer, keras.optimizers.LossScaleOptimizer):
+            raise ValueError(
+                "A LossScaleOptimizer goes around EndToEnd, not into it: "
+                "LossScaleOptimizer(EndToEnd(...)). Under the policy `mixed_float16`, `compile` "
+                f"puts one around any optimizer. Received: inner_optimizer={inner_optimizer!r}"
+            )
         if weight_decay is not None and inner_optimizer.weight_decay is not None:
             raise ValueError(
                 "Both `weight_decay` and the inner optimizer's own are given; set one of them to "
@@ -128,20 +134,24 @@ class EndToEnd(keras.optimizers.Optimizer):
         self.inner_optimizer = inner_optimizer
         self.depth = depth
         self.weight_decay = weight_decay
-        self.apply_to = apply_to
+        # Behind a function, and the others as positions: what variables an optimizer holds in its
+        # attributes Keras counts among its state.
+        self._get_apply_to = lambda: apply_to
         self.refresh_every = refresh_every
-        self._preconditioned = []
+        self._positions = []
 
     def build(self, variables):
         if self.built:
             return
         super().build(variables)
-        self._preconditioned = _eligible(variables, self.apply_to)
+        eligible = {id(variable) for variable in _eligible(variables, self.apply_to)}
+        self._positions = [
+            position for position, each in enumerate(variables) if id(each) in eligible
+        ]
         if self.weight_decay is not None:
-            chosen = {id(variable) for variable in self._preconditioned}
             self.inner_optimizer.weight_decay = self.depth * self.weight_decay
             self.inner_optimizer.exclude_from_weight_decay(
-                [variable for variable in variables if id(variable) not in chosen]
+                [variable for variable in variables if id(variable) not in eligible]
             )
         self.inner_optimizer.build(variables)
         if self.refresh_every > 1:
@@ -211,6 +221,14 @@ class EndToEnd(keras.optimizers.Optimizer):
         return basis
 
     @property
+    def apply_to(self):
+        return self._get_apply_to()
+
+    @property
+    def _preconditioned(self):
+        return [self._trainable_variables[position] for position in self._positions]
+
+    @property
     def variables(self):
         return self._variables + self.inner_optimizer.variables
 
@@ -221,6 +239,17 @@ class EndToEnd(keras.optimizers.Optimizer):
     @learning_rate.setter
     def learning_rate(self, learning_rate):
         self.inner_optimizer.learning_rate = learning_rate
+
+    @property
+    def loss_scale_factor(self):
+        return self.inner_optimizer.loss_scale_factor
+
+    @loss_scale_factor.setter
+    def loss_scale_factor(self, loss_scale_factor):
+        # A LossScaleOptimizer around this one sets it to None. So does the constructor of Keras's
+        # class, before there is an inner optimizer.
+        if hasattr(self, "inner_optimizer"):
+            self.inner_optimizer.loss_scale_factor = loss_scale_factor
 
     @property
     def iterations(self):

@@ -90,6 +90,8 @@ def test_every_initializer_of_a_kernel_can_be_split(initializer):
 
 @pytest.mark.parametrize("policy", BITS)
 def test_dtype_policies(policy):
+    if policy == "float64" and keras.backend.backend() == "torch":
+        pytest.skip("Keras multiplies matrices of float64 in float32 on PyTorch")
     layer = built(depth=3, kernel_initializer=glorot(), dtype=policy)
     assert {factor.dtype for factor in layer.factors} == {layer.variable_dtype}
     assert_balanced_start(layer, glorot(), epsilon=2.0 ** (1 - BITS[policy]))

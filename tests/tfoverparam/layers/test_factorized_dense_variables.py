@@ -104,6 +104,7 @@ def test_within_fit_from_a_seed_generator():
     assert_right_start(layer)
 
 
+@pytest.mark.tensorflow("traced functions")
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("seed", [3, keras.random.SeedGenerator(3)], ids=["integer", "generator"])
 def test_within_a_traced_function(seed, jit_compile):
@@ -232,6 +233,7 @@ REPLICAS = """
 """
 
 
+@pytest.mark.tensorflow("tf.distribute")
 def test_on_every_replica_of_a_distributed_model():
     root = pathlib.Path(tfoverparam.__file__).parents[1]
     process = subprocess.run(

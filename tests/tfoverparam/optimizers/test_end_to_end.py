@@ -34,6 +34,10 @@ def fit(optimizer, epochs=2, **arguments):
     return model
 
 
+def tensors(*values):
+    return [keras.ops.convert_to_tensor(value, dtype="float32") for value in values]
+
+
 def assert_equal_weights(ours, theirs):
     for one, other in zip(ours.get_weights(), theirs.get_weights()):
         np.testing.assert_array_equal(one, other)
@@ -45,7 +49,7 @@ def test_a_step_by_hand():
     bias = keras.Variable([1.0], name="bias")
     optimizer = EndToEnd(optimizers.SGD(0.1), depth=2)
     optimizer.build([kernel, bias])
-    optimizer.apply([np.array([[0.5]], "float32"), np.array([0.5], "float32")])
+    optimizer.apply(tensors([[0.5]], [0.5]))
     np.testing.assert_allclose(kernel, [[4.0 - 0.1 * 4.0]], rtol=1e-6)
     np.testing.assert_allclose(bias, [0.95], rtol=1e-6)
 
@@ -56,7 +60,7 @@ def test_weight_decay_by_hand():
     bias = keras.Variable([1.0], name="bias")
     optimizer = EndToEnd(optimizers.SGD(0.1), depth=2, weight_decay=0.5)
     optimizer.build([kernel, bias])
-    optimizer.apply([np.array([[0.5]], "float32"), np.array([0.0], "float32")])
+    optimizer.apply(tensors([[0.5]], [0.0]))
     np.testing.assert_allclose(kernel, [[4.0 * 0.9 - 0.1 * 4.0]], rtol=1e-6)
     np.testing.assert_array_equal(bias, [1.0])
 
@@ -65,7 +69,7 @@ def test_the_inner_optimizers_weight_decay_keeps_its_meaning():
     kernel = keras.Variable([[4.0]], name="kernel")
     optimizer = EndToEnd(optimizers.SGD(0.1, weight_decay=0.5), depth=2)
     optimizer.build([kernel])
-    optimizer.apply([np.array([[0.5]], "float32")])
+    optimizer.apply(tensors([[0.5]]))
     np.testing.assert_allclose(kernel, [[4.0 * 0.95 - 0.1 * 4.0]], rtol=1e-6)
 
 
@@ -84,7 +88,7 @@ INNER = {
     "clipvalue": lambda: optimizers.SGD(0.1, clipvalue=0.01),
     "average": lambda: optimizers.SGD(0.1, use_ema=True, ema_overwrite_frequency=3),
     "accumulation": lambda: optimizers.SGD(0.1, gradient_accumulation_steps=2),
-    "loss_scale": lambda: optimizers.SGD(0.1, loss_scale_factor=8.0),
+    "loss_scale": lambda: optimizers.SGD(0.05, loss_scale_factor=8.0),
 }
 
 
@@ -255,6 +259,9 @@ def test_building_does_not_change_the_configuration():
 @pytest.mark.parametrize("refresh_every", [1, 3])
 @pytest.mark.parametrize("name", ["momentum", "adam", "average", "accumulation"])
 def test_a_saved_model_goes_on_as_if_it_had_not_been_interrupted(name, refresh_every, tmp_path):
+    if name == "average" and keras.backend.backend() == "jax":
+        pytest.skip("with JAX, Keras cannot go on from averages, whatever the optimizer")
+
     def go_on(model):
         model.fit(INPUTS, TARGETS, batch_size=8, epochs=1, shuffle=False, verbose=0)
 
@@ -290,6 +297,7 @@ def test_mixed_float16_trains_with_keras_own_loss_scaling():
     assert history[-1] < history[0]
 
 
+@pytest.mark.jit_compile
 def test_jit_compiled_training_is_the_same_to_rounding():
     ours = fit(EndToEnd(optimizers.SGD(0.05), depth=3), jit_compile=True)
     theirs = fit(EndToEnd(optimizers.SGD(0.05), depth=3), jit_compile=False)
@@ -332,6 +340,7 @@ MIRRORED = """
 """
 
 
+@pytest.mark.tensorflow("tf.distribute")
 def test_two_devices_train_the_same_weights_as_one():
     root = pathlib.Path(tfoverparam.__file__).parents[1]
     result = subprocess.run(
