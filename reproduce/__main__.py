@@ -16,6 +16,7 @@ COMMANDS = {
     "reproduce.figure5_right": "20",
     "reproduce.robustness": "30",
     "reproduce.data": "1",
+    "reproduce.verify": "10",
     "reproduce.report": "below 1",
 }
 

@@ -147,14 +147,41 @@ def train(
     Returns:
         A `Trained`. A run that diverges has NaN or infinity from there on.
     """
-    # A tenth at most: the stand-in for MNIST has fewer images than the tutorial holds out.
-    held_out = min(training.validation_size, len(data.train_images) // 10)
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
         network = build_network(training)
-        run_steps, minibatch_loss = training_loop(
-            network, training, data.train_images[held_out:], data.train_labels[held_out:]
-        )
+        losses, log = descend(network, training, data, on_progress, segment)
+    if strategy.num_replicas_in_sync > 1:
+        # Each worker evaluates a copy of its own: `predict` would share out the images.
+        weights = network.get_weights()
+        network = build_network(training)
+        network.set_weights(weights)
+    loss, cross_entropy, l2_term = losses.T
+    held_out = _held_out(training, data)
+    return Trained(
+        loss,
+        cross_entropy,
+        l2_term,
+        log,
+        validation_error=_error(
+            network, data.train_images[:held_out], data.train_labels[:held_out]
+        ),
+        test_error=_error(network, data.test_images, data.test_labels),
+        parameters=sum(math.prod(variable.shape) for variable in network.trainable_variables),
+    )
+
+
+def descend(network, training, data, on_progress=lambda steps_done, losses: None, segment=20):
+    """Train a network that `build_network` made; the arguments are those of `train`.
+
+    Returns:
+        The losses of every step before its update, shape (steps, 3): total, cross-entropy, L2
+        term; and the log, as in `Trained`.
+    """
+    held_out = _held_out(training, data)
+    run_steps, minibatch_loss = training_loop(
+        network, training, data.train_images[held_out:], data.train_labels[held_out:]
+    )
     series, log = [], []
     step = 0
     while step < training.steps:
@@ -167,23 +194,12 @@ def train(
             log.append((step, float(minibatch_loss(tf.constant(step)))))
         step += count
         on_progress(step, series[-1])
-    loss, cross_entropy, l2_term = np.concatenate(series).T
-    if strategy.num_replicas_in_sync > 1:
-        # Each worker evaluates a copy of its own: `predict` would share out the images.
-        weights = network.get_weights()
-        network = build_network(training)
-        network.set_weights(weights)
-    return Trained(
-        loss,
-        cross_entropy,
-        l2_term,
-        log,
-        validation_error=_error(
-            network, data.train_images[:held_out], data.train_labels[:held_out]
-        ),
-        test_error=_error(network, data.test_images, data.test_labels),
-        parameters=sum(math.prod(variable.shape) for variable in network.trainable_variables),
-    )
+    return np.concatenate(series), log
+
+
+def _held_out(training, data):
+    # A tenth at most: the stand-in for MNIST has fewer images than the tutorial holds out.
+    return min(training.validation_size, len(data.train_images) // 10)
 
 
 def training_loop(network, training, images, labels):

@@ -223,7 +223,7 @@ def _run(panel, planned, folder, dataset, settings, arguments, root):
             (flows if is_flow(settings, *key[:2]) else descents)[key] = run
         for key, run in flows.items():
             started = time.time()
-            trajectory, stability = _flow(run, dataset, _record_at(panel.name, settings.steps))
+            trajectory, stability = flow(run, dataset, _record_at(panel.name, settings.steps))
             record = _record(key, run, trajectory, least, dataset, settings, root, started, 1)
             record.results.update(stability)
             folder.save(record)
@@ -256,7 +256,7 @@ def _descend(panel, runs, dataset, settings, arguments, checkpoint):
         )
 
 
-def _flow(run, dataset, iterations):
+def flow(run, dataset, iterations):
     """The flow, and where a step of descent at its pace is longer than is stable, and how much."""
     task = dataset.features, dataset.targets, run.p
     states = gradient_flow(

@@ -1,0 +1,270 @@
+"""The first iterations of finished runs, once more: each curve beside what is recomputed of it.
+
+A figure's runs are read from its results folder: the settings in its records say what to train,
+its config.yaml on what data. Runs are trained together as the figure's command does.
+"""
+
+import dataclasses
+import json
+import math
+import pathlib
+
+import numpy as np
+import yaml
+
+from reproduce import (
+    curves,
+    data,
+    figure1,
+    linear_networks,
+    mnist_convnet,
+    records,
+    regression,
+    robustness,
+)
+from reproduce.claims import robustness as robustness_checks
+from reproduce.optimum import optimum
+
+LAST_BIT = 1 + 2**-23
+ROUNDED = 5e-6  # half a unit of the six digits that are kept, of a number that begins with 1
+REGRESSION = ("figure2", "figure3", "figure4_left", "figure4_right", "figure5_left")
+FIGURES = ("figure1", *REGRESSION, "figure5_right", "robustness")
+
+
+@dataclasses.dataclass(frozen=True)
+class Prefix:
+    """The start of a curve, twice.
+
+    Attributes:
+        panel: That it is drawn in.
+        name: Of the run.
+        iterations, committed, recomputed: Sequences of equal length. Where the recomputed curve
+            has no point, because it diverged, there is infinity.
+        probe: Recomputed once more, with the next larger learning rate that float32 has: what the
+            last bit of a number decides in this curve. Where the curve agrees anyway, and has
+            been spared that, it is `recomputed` itself.
+    """
+
+    panel: str
+    name: str
+    iterations: list
+    committed: list
+    recomputed: list
+    probe: list
+
+    def deviations(self):
+        """Of the recomputed from the committed values, relative to these: shape (points,)."""
+        return relative(self.recomputed, self.committed)
+
+    def agrees(self):
+        """Whether all digits that are kept do."""
+        return bool(np.all(self.deviations() <= ROUNDED))
+
+
+def relative(values, others):
+    """|values - others| / |others|; 0 where they are equal, infinity where one is infinite."""
+    values, others = np.array(values, "float64"), np.array(others, "float64")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        result = np.where(values == others, 0.0, np.abs(values - others) / np.abs(others))
+    return np.where(np.isnan(result), np.inf, result)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sources:
+    """What is read: the folder of all figures' results, and where the data sets are."""
+
+    results: pathlib.Path
+    ethanol_dir: str | None = None
+    mnist_dir: str | None = None
+
+
+def recomputed(figure, sources, iterations, progress):
+    """Recompute the first `iterations` of every curve of a figure, one of `FIGURES`.
+
+    Args:
+        figure: Its name.
+        sources: A `Sources`.
+        iterations: How many; of Figure 1, which has none, everything is recomputed.
+        progress: Called with a description and a total: a context with a method `update(count)`.
+
+    Yields:
+        `Prefix`, panel by panel.
+
+    Raises:
+        reproduce.records.RecordsError: If there are no results.
+        reproduce.data.DataError: If the data that they were made from is not to be had.
+    """
+    folder = sources.results / figure
+    if figure == "figure1":
+        yield from _integrals(folder)
+        return
+    identity = _identity(folder)
+    finished = records.read_records(folder)
+    if figure == "figure5_right":
+        dataset = _dataset(identity, data.load_mnist, sources.mnist_dir)
+        yield from _convnets(finished, identity, dataset, iterations, progress)
+        return
+    dataset = _dataset(identity, data.load_ethanol, sources.ethanol_dir)
+    if figure == "robustness":
+        yield from _robustness(finished, identity, dataset, iterations, progress)
+    else:
+        yield from _regression(finished, dataset, iterations, progress)
+
+
+def _identity(folder):
+    path = folder / "config.yaml"
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise records.RecordsError(f"{folder} holds no results: {error}.") from error
+
+
+def _dataset(identity, load, folder):
+    """The data that the results were made from."""
+    dataset = load(folder, identity["data"]["source"])
+    if dataset.fingerprint != identity["data"]["fingerprint"]:
+        raise data.DataError(
+            f"{dataset.description}, from {dataset.location}, is not the data that the results of "
+            f"{identity['figure']} were made from."
+        )
+    return dataset
+
+
+def _regression(finished, dataset, iterations, progress):
+    for panel in sorted({record.panel for record in finished}):
+        mine = [record for record in finished if record.panel == panel]
+        descents = {
+            (panel, record.name): (_run(record), record.curves[panel])
+            for record in mine
+            if not record.settings["flow"]
+        }
+        least = _least(dataset, mine[0].settings["p"])
+        yield from _descents(descents, dataset, least, iterations, progress)
+        for record in mine:
+            if record.settings["flow"]:
+                committed = _start(record.curves[panel], iterations)
+                run = _run(record)
+                times = [t for t, _ in committed]
+                prefix, probe = (
+                    _prefix(panel, record.name, committed, trajectory.losses, least)
+                    for trajectory, _ in (
+                        regression.flow(each, dataset, times) for each in (run, _nudged(run))
+                    )
+                )
+                yield _with_probe(prefix, probe)
+
+
+def _run(record):
+    """A record's run."""
+    names = [field.name for field in dataclasses.fields(linear_networks.Run)]
+    return linear_networks.Run(**{name: record.settings[name] for name in names})
+
+
+def _robustness(finished, identity, dataset, iterations, progress):
+    panels = robustness.plan(robustness.Config(**identity["config"]))
+    for record in finished:
+        runs = {}
+        for depth, rate in record.results["rates"].items():
+            for seed in record.results["seeds"]:
+                name = robustness_checks.curve_name(int(depth), seed)
+                run = linear_networks.Run(
+                    p=record.settings["p"],
+                    depth=int(depth),
+                    learning_rate=rate,
+                    seed=seed,
+                    stddev=record.settings["stddev"],
+                )
+                runs[record.panel, name] = run, record.curves[name]
+        task = panels[record.panel].variant(dataset)
+        least = _least(task, record.settings["p"])
+        yield from _descents(runs, task, least, iterations, progress)
+
+
+def _least(task, p):
+    _, loss = optimum(task.features, task.targets, p)
+    return loss
+
+
+def _descents(runs, task, least, iterations, progress):
+    """Of a dict from panel and name to run and committed curve: their prefixes."""
+    starts = {key: _start(curve, iterations) for key, (_, curve) in runs.items()}
+    runs = {key: run for key, (run, _) in runs.items()}
+
+    def train(runs):
+        with progress(next(iter(runs))[0], iterations) as bar:
+            trajectories = linear_networks.train(
+                list(runs.values()),
+                task.features,
+                task.targets,
+                iterations,
+                {t for start in starts.values() for t, _ in start},
+                on_progress=lambda iteration, _: bar.update(iteration - bar.n),
+            )
+        return {
+            key: _prefix(*key, starts[key], trajectory.losses, least)
+            for key, trajectory in zip(runs, trajectories)
+        }
+
+    found = train(runs)
+    suspects = {key: _nudged(runs[key]) for key, prefix in found.items() if not prefix.agrees()}
+    probes = train(suspects) if suspects else {}
+    for key, prefix in found.items():
+        yield _with_probe(prefix, probes[key]) if key in probes else prefix
+
+
+def _nudged(run):
+    return dataclasses.replace(run, learning_rate=run.learning_rate * LAST_BIT)
+
+
+def _start(curve, iterations):
+    return [(t, value) for t, value in curve if t <= iterations]
+
+
+def _prefix(panel, name, committed, curve, least=0.0):
+    """From the committed points, and a list of `[iteration, value]`."""
+    found = {t: value - least for t, value in curve}
+    times, values = [t for t, _ in committed], [value for _, value in committed]
+    again = [found.get(t, math.inf) for t in times]
+    return Prefix(panel, name, times, values, again, probe=again)
+
+
+def _with_probe(prefix, other):
+    return dataclasses.replace(prefix, probe=other.recomputed)
+
+
+def _convnets(finished, identity, dataset, iterations, progress):
+    half_window = identity["config"]["half_window"]
+
+    def train(record, training):
+        with progress(record.name, iterations) as bar:
+            losses, _ = mnist_convnet.descend(
+                mnist_convnet.build_network(training),
+                training,
+                dataset,
+                lambda _, segment: bar.update(len(segment)),
+            )
+        for panel, series in zip(record.curves, losses.T):
+            # A point is a median over a window, which must lie within what is recomputed.
+            committed = _start(record.curves[panel], iterations - 1 - half_window)
+            curve = curves.smoothed(series, half_window, [t for t, _ in committed])
+            yield _prefix(panel, record.name, committed, curve)
+
+    for record in finished:
+        training = mnist_convnet.Training(**{**record.settings, "steps": iterations})
+        found = list(train(record, training))
+        if not all(prefix.agrees() for prefix in found):
+            found = map(_with_probe, found, train(record, _nudged(training)))
+        yield from found
+
+
+def _integrals(folder):
+    path = folder / "summary.json"
+    try:
+        (rows,) = json.loads(path.read_text(encoding="utf-8"))["tables"].values()
+    except (OSError, ValueError, KeyError) as error:
+        raise records.RecordsError(f"{folder} holds no results: {error}.") from error
+    found = [figure1.integrals(row["N"]) for row in rows]
+    depths = [row["N"] for row in rows]
+    for arc in (name for name in rows[0] if name.startswith("arc")):
+        columns = ([row[arc] for row in table] for table in (rows, found, found))
+        yield Prefix("integral over Gamma", arc, depths, *columns)
