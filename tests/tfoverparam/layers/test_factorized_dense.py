@@ -282,7 +282,10 @@ def test_wrong_input_dimension():
         layer(ops.ones((2, 5)))
 
 
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="reads TensorFlow's graph")
 def test_inputs_of_four_axes_are_multiplied_as_rows():
+    import tensorflow as tf
+
     # Four axes by two corrupt memory on TensorFlow up to 2.21 (tensorflow/tensorflow#117700).
     layer = FactorizedDense(16, depth=2)
     layer.build((13, 1, 3, 4))
