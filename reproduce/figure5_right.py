@@ -271,12 +271,11 @@ def train_and_conclude(arguments, settings, team):
     seeds = [mnist_convnet.TUTORIAL_SEED] if arguments.tutorial_seeds else arguments.seeds
     runs = plan(settings, arguments.arms, seeds, arguments.tutorial_seeds)
     runs = cli.shard(arguments, runs)
-    folder = cli.results_folder(arguments, FIGURE, dataset, settings) if team.is_chief else None
-    missing = [
-        key
-        for key, training in runs.items()
-        if team.is_chief and not folder.has(*key, dataclasses.asdict(training))
-    ]
+    missing = []
+    if team.is_chief:
+        folder = cli.results_folder(arguments, FIGURE, dataset, settings)
+        cli.check_data(folder, dataset)
+        missing = [key for key in runs if not folder.has(*key, dataclasses.asdict(runs[key]))]
     if team.number > 1:
         missing = team.chosen_by_chief(runs, missing, dataset)
     for number, (series, seed) in enumerate(missing, start=1):

@@ -1,6 +1,6 @@
 """Small trainings under one strategy of distribution: a process that strategies.py starts.
 
-    python -m tests.reliability.strategies_training STRATEGY FILE [--seeds N] [--only PART]
+    python -m tests.reliability.strategies_training STRATEGY FILE [--seeds N] [--only REGEX]
 
 writes the weights that each training ends with to FILE. Strategies: `one-device`; `mirrored`, two
 virtual CPUs of this process; `multi-worker`, this process and the others that `TF_CONFIG` names;
@@ -10,6 +10,7 @@ and every layer's factors or kernel by two.
 
 import argparse
 import itertools
+import re
 
 EXAMPLES, BATCH, EPOCHS = 32, 8, 3
 STEPS = EXAMPLES // BATCH * EPOCHS
@@ -29,7 +30,7 @@ def cases(seeds, only=""):
             found[f"EndToEnd, depth {depth}, refresh_every {every}, {optimizer}, seed {seed}"] = (
                 depth, every, optimizer, seed
             )
-    return {name: case for name, case in found.items() if only in name}
+    return {name: case for name, case in found.items() if re.search(only, name)}
 
 
 def build(depth, refresh_every, optimizer, seed):
