@@ -162,9 +162,14 @@ def rows(seeds, folder):
 
 
 def main():
+    from tests.reliability import strategies_commands
+
     arguments = parser("strategies", __doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
         found = rows(seeds=1, folder=folder)
+        found += strategies_commands.main_job_rows(folder / "main job")
+        found += strategies_commands.share_rows(folder / "shares")
     print(f"Tolerance: {tolerance():.2g}")
     report("strategies", found, arguments.write)
 
