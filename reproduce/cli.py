@@ -98,7 +98,8 @@ def parser(figure, description, arms, default_arms):
         default=(1, 1),
         metavar="I/N",
         help="do the I-th of N shares of the runs, for N processes or machines; with one results "
-        "folder for all, add --resume, and run the command once more without --shard to conclude",
+        "folder for all, or all their records copied into one, run the command once more with "
+        "--resume and without --shard to conclude",
     )
     add("--smoke", action="store_true", help="a few iterations only: does everything work here?")
     add("--quiet", action="store_true", help="print the results only")
@@ -156,6 +157,18 @@ def results_folder(arguments, figure, dataset, settings, **more):
         **more,
     }
     return ResultsFolder(pathlib.Path(path), identity, resume=arguments.resume)
+
+
+def check_data(folder, dataset):
+    """Raise a UsageError if the folder holds runs on other data, copied from another machine."""
+    for record in folder.records():
+        found = record.provenance.get("data")
+        if found and found["fingerprint"] != dataset.fingerprint:
+            raise UsageError(
+                f"{record.name} in {folder.path} was made from other data ({found['source']}) than "
+                f"this machine has ({dataset.source}). Take its record away, or give both machines "
+                "the same data."
+            )
 
 
 def log_root(arguments, figure, dataset):

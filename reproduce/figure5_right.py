@@ -278,12 +278,11 @@ def train_and_conclude(arguments, settings, team):
     seeds = [mnist_convnet.TUTORIAL_SEED] if arguments.tutorial_seeds else arguments.seeds
     runs = plan(settings, arguments.arms, seeds, arguments.tutorial_seeds)
     runs = cli.shard(arguments, runs)
-    folder = cli.results_folder(arguments, FIGURE, dataset, settings) if team.is_chief else None
-
-    def is_missing(series, seed):
-        return not folder.has(series, seed, dataclasses.asdict(runs[series, seed]))
-
-    missing = [key for key in runs if team.is_chief and is_missing(*key)]
+    missing = []
+    if team.is_chief:
+        folder = cli.results_folder(arguments, FIGURE, dataset, settings)
+        cli.check_data(folder, dataset)
+        missing = [key for key in runs if not folder.has(*key, dataclasses.asdict(runs[key]))]
     if team.number > 1:
         missing = team.chosen_by_chief(runs, missing, dataset)
     for number, (series, seed) in enumerate(missing, start=1):
@@ -294,8 +293,8 @@ def train_and_conclude(arguments, settings, team):
             mnist_convnet.train(training, dataset, strategy=team.strategy)
             continue
         with folder.reserved([records.run_name(series, seed)]):
-            # Another process may have done it while this one waited; but a team does it together.
-            if team.number > 1 or is_missing(series, seed):
+            # Another process may have done it while this one waited; but a team has set out.
+            if team.number > 1 or not folder.has(series, seed, dataclasses.asdict(training)):
                 folder.save(run(series, training, dataset, settings, arguments, team))
     if team.is_chief:
         with folder.concluding():

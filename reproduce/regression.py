@@ -173,6 +173,7 @@ def main(figure, arguments=None):
         dataset = data.load_ethanol(arguments.data_dir, arguments.data)
         print(dataset.description, flush=True)
         folder = cli.results_folder(arguments, figure.name, dataset, settings)
+        cli.check_data(folder, dataset)
         planned = cli.shard(arguments, plan(settings, arguments.seeds, arguments.arms))
         missing = _missing(planned, folder, settings)
         if missing and not arguments.quiet:

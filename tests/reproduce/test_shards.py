@@ -1,0 +1,100 @@
+"""Shares of a figure's runs, done apart, merge to what one process would have made."""
+
+import json
+import math
+import shutil
+
+import pytest
+import yaml
+
+from reproduce import figure3, records
+
+CONFIG = {
+    "steps": 40,
+    "stddev": 0.01,
+    "smoke_steps": 5,
+    "panels": [
+        {
+            "name": "fig3L_l2",
+            "p": 2,
+            "series": [{"name": "1-layer", "depth": 1, "rates": [0.001, 0.01]}],
+        },
+        {
+            "name": "fig3R_l4",
+            "p": 4,
+            "series": [{"name": "2-layer", "depth": 2, "rates": [0.0001]}],
+        },
+    ],
+}
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """Figure 3 with a small configuration, on a machine of its own: results in that folder."""
+
+    def run(machine, *arguments, **changes):
+        folder = tmp_path / machine
+        folder.mkdir(exist_ok=True)
+        monkeypatch.chdir(folder)
+        (folder / "small.yaml").write_text(yaml.safe_dump({**CONFIG, **changes}))
+        shared = ["--config", "small.yaml", "--data", "stand-in", "--seeds", "0", "1", "--quiet"]
+        figure3.main([*shared, "--out", "results", *arguments])
+        return folder / "results"
+
+    return run
+
+
+def merged(folder, shares):
+    """What the README says: all records copied into one results folder."""
+    (folder / "results/records").mkdir(parents=True)
+    for share in shares:
+        for path in (share / "records").glob("*.json"):
+            shutil.copy(path, folder / "results/records")
+
+
+def numbers(path):
+    return {record.name: record.numbers() for record in records.read_records(path)}
+
+
+def assert_equal_to_rounding(ours, theirs):
+    """Equal but for floats, whose sixth digit is rounded."""
+    if isinstance(theirs, float):
+        assert math.isclose(ours, theirs, rel_tol=1e-5)
+    elif isinstance(theirs, (dict, list)):
+        assert len(ours) == len(theirs)
+        for key in theirs if isinstance(theirs, dict) else range(len(theirs)):
+            assert_equal_to_rounding(ours[key], theirs[key])
+    else:
+        assert ours == theirs
+
+
+def test_shares_of_two_machines_merge_to_the_whole(command, tmp_path, capsys):
+    whole = command("one")
+    shares = [command(f"share {i}", "--shard", f"{i}/2") for i in (1, 2)]
+    assert [len(numbers(share)) for share in shares] == [3, 3]
+    merged(tmp_path / "all", shares)
+    copied = {p: p.read_bytes() for p in (tmp_path / "all/results/records").iterdir()}
+    together = command("all", "--resume")
+    assert {p: p.read_bytes() for p in copied} == copied
+    # Runs of a panel are columns of one product: their last digits depend on how many there are.
+    assert_equal_to_rounding(numbers(together), numbers(whole))
+    assert (together / "figure.png").exists() and (together / "summary.json").exists()
+
+
+def test_a_share_of_another_configuration_is_refused(command, tmp_path, capsys):
+    shares = [command("share 1", "--shard", "1/2"), command("share 2", "--shard", "2/2", steps=41)]
+    merged(tmp_path / "all", shares)
+    with pytest.raises(SystemExit):
+        command("all", "--resume")
+    assert "was made with other settings" in capsys.readouterr().err
+
+
+def test_a_share_made_from_other_data_is_refused(command, tmp_path, capsys):
+    merged(tmp_path / "all", [command("share 1", "--shard", "1/2")])
+    path = min((tmp_path / "all/results/records").iterdir())
+    record = json.loads(path.read_text())
+    record["provenance"]["data"] = {"source": "real", "fingerprint": "another"}
+    path.write_text(json.dumps(record))
+    with pytest.raises(SystemExit):
+        command("all", "--resume")
+    assert "was made from other data (real)" in capsys.readouterr().err
