@@ -203,7 +203,7 @@ class _Training:
             if (stored[name].shape, stored[name].dtype) != (fresh.shape, fresh.dtype):
                 raise ValueError(name)
             setattr(self, name, stored[name])
-        states = []
+        states: list[list] = []
         for key in stored:  # in the order in which they were written
             if key.startswith("state."):
                 block, part, _ = map(int, key.split(".")[1:])

@@ -24,6 +24,7 @@ import platform
 import re
 import socket
 import subprocess
+import typing
 from importlib import metadata
 
 import yaml
@@ -41,7 +42,7 @@ class Record:
     Attributes:
         series: Name of the curve; with `seed` and `panel` it names the run.
         seed: Integer.
-        learning_rate: The run's initial learning rate.
+        learning_rate: The run's initial learning rate; None of several runs with their own.
         settings: Everything that the numbers depend on, the data apart: plain values.
         curves: From panel to a list of `[iteration, value]`, iterations ascending.
         results: Numbers measured once per run: plain values.
@@ -51,7 +52,7 @@ class Record:
 
     series: str
     seed: int
-    learning_rate: float
+    learning_rate: float | int | None
     settings: dict
     curves: dict
     results: dict
@@ -219,12 +220,9 @@ def read_record(path):
 
 def _check(record, name):
     """Raise a ValueError unless the record's fields are what it says, and it is of that name."""
-    for field in dataclasses.fields(record):
-        value = getattr(record, field.name)
-        # Of several rates, there is none.
-        allowed = (float, int, type(None)) if field.type is float else field.type
-        if not isinstance(value, allowed):
-            raise ValueError(f"`{field.name}` is {value!r}")
+    for name, kind in typing.get_type_hints(Record).items():
+        if not isinstance(getattr(record, name), kind):
+            raise ValueError(f"`{name}` is {getattr(record, name)!r}")
     for panel, curve in record.curves.items():
         if not all(isinstance(n, (int, float)) for t, value in curve for n in (t, value)):
             raise ValueError(f"the curve {panel!r} is not of [iteration, value]")

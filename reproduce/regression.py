@@ -6,6 +6,7 @@ and bears the series' name alone; the others are called `1-layer lr=0.1`. `1-lay
 what the paper's text says to plot: the rate that it gives, or else that with the least final loss.
 """
 
+from collections.abc import Callable
 import dataclasses
 import time
 
@@ -161,7 +162,7 @@ class Figure:
     name: str
     title: str
     description: str
-    verdicts: callable
+    verdicts: Callable[[list], list]
 
 
 def main(figure, arguments=None):
@@ -221,14 +222,15 @@ def _record_at(panel, steps):
 def _run(panel, planned, folder, dataset, settings, arguments, root):
     """Train what is missing of a panel's runs, together, and save the records as it ends."""
     planned = {key: run for key, run in planned.items() if key[0] == panel.name}
-    names = {key: records.run_name(*key[1:], panel=key[0]) for key in planned}
+    names = {key: records.run_name(key[1], key[2], panel=key[0]) for key in planned}
     # Found again by the same command, and no other's: what it holds depends on all of its runs.
     checkpoint = folder.checkpoint(f"{panel.name}-{config.digest(sorted(names.values()))[:16]}")
     with folder.reserved([names[key] for key in _missing(planned, folder, settings)]):
         missing = _missing(planned, folder, settings)  # Others may have done some meanwhile.
         if missing:
             _, least = optimum(dataset.features, dataset.targets, panel.p)
-        flows, descents = {}, {}
+        flows: dict = {}
+        descents: dict = {}
         for key, run in missing.items():
             (flows if is_flow(settings, *key[:2]) else descents)[key] = run
         for key, run in flows.items():

@@ -13,6 +13,7 @@ from reproduce import cli
 
 cli.quiet_tensorflow()
 
+from collections.abc import Callable  # noqa: E402
 import dataclasses  # noqa: E402
 import time  # noqa: E402
 
@@ -82,7 +83,7 @@ class Panel:
     """A problem and a loss: its name, what makes its data of the full data, p, the depths."""
 
     name: str
-    variant: callable
+    variant: Callable
     p: int
     depths: tuple
 
@@ -173,7 +174,7 @@ def measure(panel, dataset, settings, arguments, checkpoints):
                 checkpoints[what],
                 lambda iteration, alive: bar.update(iteration - bar.n),
             )
-        result = {}
+        result: dict = {}
         for (depth, rate, _), trajectory in zip(runs, found):
             curve = [[t, curves.rounded(loss - least)] for t, loss in trajectory.losses]
             result.setdefault((depth, rate), []).append(

@@ -90,7 +90,7 @@ class BalanceMonitor(keras.callbacks.Callback):
         self._board = None if log_dir is None else _Board(log_dir)
         self._layers = {}
         self._done = 0
-        self._next_report = 0  # a number of steps, or a time where `every` is None
+        self._next_report = 0.0  # a number of steps, or a time where `every` is None
         self._seconds = 0.0  # that the current report has taken so far
         self._first_batch = 0
         self._before = None
@@ -112,7 +112,7 @@ class BalanceMonitor(keras.callbacks.Callback):
             for layer in trained
         }
         self._done = 0
-        self._next_report = 0
+        self._next_report = 0.0
         self._latest = {}
         self._warned = set()
         self._warned_of_overflow = False
@@ -219,7 +219,7 @@ class BalanceMonitor(keras.callbacks.Callback):
             for name, factors in self._factors().items()
             if self._layers[name].compute_dtype == "float16"
         }
-        name = max(gains, key=gains.get, default=None)
+        name = max(gains, key=lambda each: gains[each], default=None)
         cause = "" if name is None else (
             f" Of the factorised layers, `{name}` amplifies most: its factors, one after the "
             f"other, make vectors up to {gains[name]:.1e} times longer."

@@ -1,6 +1,7 @@
 """Find, check and if need be prepare the data of the experiments."""
 
 import argparse
+from collections.abc import Callable
 import sys
 
 from reproduce import cli
@@ -8,7 +9,7 @@ from reproduce.data import DataError, load_ethanol, load_mnist
 
 cli.quiet_tensorflow()
 
-LOADERS = {"mnist": load_mnist, "ethanol": load_ethanol}
+LOADERS: dict[str, Callable] = {"mnist": load_mnist, "ethanol": load_ethanol}
 
 
 def main(arguments: list[str] | None = None) -> int:

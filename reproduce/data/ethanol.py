@@ -87,7 +87,7 @@ def load_ethanol(data_dir: str | None = None, source: str = "auto") -> Regressio
 
     paths = _found_files(root)
     if paths:
-        target, origin = writable_root(root, paths[0].parent), paths[0].parent
+        target, origin = writable_root(root, paths[0].parent), str(paths[0].parent)
         files = {path.name: read_file(path) for path in paths}
     else:
         target, origin = root, URL

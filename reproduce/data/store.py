@@ -104,7 +104,7 @@ def find_root(data_dir: str | None, source: str) -> Path:
             return root
         problem = "is not a folder" if root.exists() else "does not exist"
     except (OSError, RuntimeError) as error:  # A name too long; the home of nobody.
-        root = data_dir or os.environ.get("TFDS_DATA_DIR")
+        root = Path(data_dir or os.environ["TFDS_DATA_DIR"])
         problem = f"cannot be found ({one_line(error)})"
     raise DataError(f"The data folder {str(root):.200} {problem}. Name an existing folder.")
 

@@ -46,7 +46,7 @@ class FactorizedLayer(layers.Layer):
     Arguments, which have no defaults here, are those of `FactorizedDense`.
     """
 
-    stock_class = None
+    stock_class = layers.Layer
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class FactorizedLayer(layers.Layer):
         self.seed = seed
         self.factors = []
         self.bias = None
-        self.kernel_shape = None
+        self.kernel_shape: tuple[int, ...] = ()
         # Python's generator, as Keras does for its own layers: `keras.utils.set_random_seed`
         # sets it. At depth 1 nothing is drawn from it that the stock layer does not draw.
         self._start_seed = random.randint(1, 10**9) if seed is None and depth > 1 else seed

@@ -68,7 +68,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 
     def _generate_examples(self, folder):
         wanted = COUNTS if self.builder_config.name == "all" else {self.builder_config.name}
-        found = collections.Counter()
+        found: collections.Counter[str] = collections.Counter()
         for name, batch, text in _files(folder):
             for line, (gas, concentration, sensors) in enumerate(parse(text, name)):
                 if gas in wanted:
@@ -107,7 +107,8 @@ def _files(folder):
     if not texts:
         raise FileNotFoundError(f"No .zip and no .dat file in {folder}.")
     for name in sorted(texts):
-        yield name, int(batches[name][1]) if batches[name] else 0, texts[name]
+        batch = batches[name]
+        yield name, int(batch[1]) if batch else 0, texts[name]
 
 
 def _unpacked(path):
