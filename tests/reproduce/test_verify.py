@@ -100,7 +100,7 @@ def prefix(recomputed, probe=None):
         ([1.0, 2.0, 4.00001], None, False, 0),
         ([1.0, 2.0, 4.001], None, True, 0),
         ([1.0, 2.0, np.inf], None, True, 0),
-        # The last bit moves the second point by 1e-4: from there on, 30 times that is allowed.
+        # The last bit moves the second point by 1e-4: from there on, 200 times that is allowed.
         ([1.0, 2.0, 4.001], [1.0, 2.0002, 4.001], False, 0),
         ([1.001, 2.0, 4.0], [1.001, 2.0002, 4.0], True, 0),
         ([1.0, 2.0, 4.1], [1.0, 2.0002, 4.1], True, 0),
