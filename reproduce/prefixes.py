@@ -188,6 +188,7 @@ def _least(task, p):
 def _descents(runs, task, least, iterations, progress):
     """Of a dict from panel and name to run and committed curve: their prefixes."""
     starts = {key: _start(curve, iterations) for key, (_, curve) in runs.items()}
+    diverged = {key for key, (_, curve) in runs.items() if len(starts[key]) == len(curve) > 1}
     runs = {key: run for key, (run, _) in runs.items()}
 
     def train(runs):
@@ -209,7 +210,11 @@ def _descents(runs, task, least, iterations, progress):
     suspects = {key: _nudged(runs[key]) for key, prefix in found.items() if not prefix.agrees()}
     probes = train(suspects) if suspects else {}
     for key, prefix in found.items():
-        yield _with_probe(prefix, probes[key]) if key in probes else prefix
+        prefix = _with_probe(prefix, probes[key]) if key in probes else prefix
+        # Whether sums overflow in this iteration or in the next depends on their order.
+        if key in diverged and math.isinf(prefix.recomputed[-1]):
+            prefix = _without_last_point(prefix)
+        yield prefix
 
 
 def _nudged(run):
@@ -230,6 +235,11 @@ def _prefix(panel, name, committed, curve, least=0.0):
 
 def _with_probe(prefix, other):
     return dataclasses.replace(prefix, probe=other.recomputed)
+
+
+def _without_last_point(prefix):
+    names = ("iterations", "committed", "recomputed", "probe")
+    return dataclasses.replace(prefix, **{name: getattr(prefix, name)[:-1] for name in names})
 
 
 def _convnets(finished, identity, dataset, iterations, progress):

@@ -1,11 +1,13 @@
 """Recomputed prefixes: what agrees, what is off, and what is refused."""
 
+import contextlib
 import json
+import types
 
 import numpy as np
 import pytest
 
-from reproduce import figure4_right, records, verify
+from reproduce import data, figure4_right, linear_networks, prefixes, records, verify
 from reproduce.prefixes import Prefix
 
 STEPS = 12
@@ -55,6 +57,32 @@ def test_results_are_verified_until_a_value_is_changed(results, capsys):
     assert "OFF" in out and f"Off: figure4_right fig4R_l4 {path.stem}" in out
 
 
+def descents(committed):
+    """The prefixes of a run that diverges, with this for its committed curve."""
+    task = data.load_ethanol(source="stand-in")
+    run = linear_networks.Run(p=4, depth=1, learning_rate=0.5, seed=0)
+    found = prefixes._descents({("panel", "run"): (run, committed)}, task, 0.0, STEPS, bar)
+    return list(found)
+
+
+@contextlib.contextmanager
+def bar(description, total):
+    yield types.SimpleNamespace(update=lambda count: None, n=0)
+
+
+def test_a_run_may_diverge_an_iteration_sooner_and_no_more():
+    everything = [[t, 1.0] for t in range(STEPS + 1)]
+    (prefix,) = descents(everything)
+    last = next(t for t, value in enumerate(prefix.recomputed) if np.isinf(value))
+    assert 0 < last < STEPS - 1
+    curve = [[t, value] for t, value in enumerate(prefix.recomputed[:last])]
+    for later, off in ((0, False), (1, False), (2, True)):
+        longer = curve + [[t, 1e38] for t in range(last, last + later)]
+        panel = verify.Panel()
+        panel.add(*descents(longer))
+        assert bool(panel.off) == off
+
+
 def test_committed_integrals_are_those_of_the_code(capsys):
     verify.main(["figure1", "--quiet"])
     assert " ok" in capsys.readouterr().out
@@ -72,7 +100,7 @@ def prefix(recomputed, probe=None):
         ([1.0, 2.0, 4.00001], None, False, 0),
         ([1.0, 2.0, 4.001], None, True, 0),
         ([1.0, 2.0, np.inf], None, True, 0),
-        # The last bit moves the second point by 1e-4: from there on, 30 times that is allowed.
+        # The last bit moves the second point by 1e-4: from there on, 200 times that is allowed.
         ([1.0, 2.0, 4.001], [1.0, 2.0002, 4.001], False, 0),
         ([1.001, 2.0, 4.0], [1.001, 2.0002, 4.0], True, 0),
         ([1.0, 2.0, 4.1], [1.0, 2.0002, 4.1], True, 0),
