@@ -112,7 +112,10 @@ def main():
     for (series, _), training in runs.items():
         network = mnist_convnet.build_network(training)
         loops[f"{series}, library"], _ = mnist_convnet.training_loop(
-            network, training, images, labels
+            network,
+            training,
+            tf.constant(mnist_convnet.normalized(images)),
+            tf.constant(labels),
         )
         loops[f"{series}, by hand"] = by_hand(training, images, labels)
     count = tf.constant(arguments.steps)

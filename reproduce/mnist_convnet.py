@@ -7,6 +7,7 @@ one, whose dense kernels are products of two matrices. What the L2 penalty acts 
 """
 
 import dataclasses
+import functools
 import math
 
 import keras
@@ -178,10 +179,8 @@ def descend(network, training, data, on_progress=lambda steps_done, losses: None
         The losses of every step before its update, shape (steps, 3): total, cross-entropy, L2
         term; and the log, as in `Trained`.
     """
-    held_out = _held_out(training, data)
-    run_steps, minibatch_loss = training_loop(
-        network, training, data.train_images[held_out:], data.train_labels[held_out:]
-    )
+    images, labels = _tensors(data, _held_out(training, data))
+    run_steps, minibatch_loss = training_loop(network, training, images, labels)
     series, log = [], []
     step = 0
     while step < training.steps:
@@ -202,13 +201,20 @@ def _held_out(training, data):
     return min(training.validation_size, len(data.train_images) // 10)
 
 
+@functools.lru_cache(maxsize=1)
+def _tensors(data, held_out):
+    """The images and labels to train on. Once for all runs: TensorFlow frees them after none."""
+    images, labels = data.train_images[held_out:], data.train_labels[held_out:]
+    return tf.constant(normalized(images)), tf.constant(labels)
+
+
 def training_loop(network, training, images, labels):
     """The tutorial's loop over minibatches, compiled.
 
     Args:
         network: A built Keras model from images to logits.
         training: A `Training`.
-        images: uint8 array of shape (n, 28, 28, 1). `labels`: int32 array of shape (n,).
+        images: float32 tensor of shape (n, 28, 28, 1). `labels`: int32 tensor of shape (n,).
 
     Returns:
         Two functions. `run_steps(first, count)` takes `count` steps, numbered from `first`, and
@@ -232,7 +238,6 @@ def training_loop(network, training, images, labels):
         momentum=training.momentum,
     )
     optimizer.build(network.trainable_variables)
-    images, labels = tf.constant(normalized(images)), tf.constant(labels)
     last_offset = images.shape[0] - training.batch_size
 
     def own_losses(step):
