@@ -8,6 +8,7 @@ import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Two panels and two seeds; descents, some of which diverge and are dropped, and a flow.
@@ -77,7 +78,11 @@ class Forks:
     def start(self, module, folder, *given, user=None):
         """As `command`, as the user of that number: a `Forked`."""
         process = self._context.Process(target=_run, args=(module, folder, given, user))
+        printed = folder / "printed"
+        printed.unlink(missing_ok=True)
         process.start()
+        while not printed.exists() and process.exitcode is None:
+            time.sleep(0.001)
         return Forked(process)
 
 
@@ -99,12 +104,17 @@ class Forked:
 
 
 def _run(module, folder, given, user):
+    from reproduce import interrupts
+
+    # As at the start of `python -m reproduce.MODULE`.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupts.end_while_importing()
     os.chdir(folder)
     os.environ["HOME"] = str(folder)
-    printed = os.open("printed", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+    printed = os.open(f"printed-{os.getpid()}", os.O_CREAT | os.O_WRONLY)
     os.dup2(printed, 1)
     os.dup2(printed, 2)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.rename(f"printed-{os.getpid()}", "printed")
     from reproduce import linear_networks
 
     linear_networks.SECONDS_BETWEEN_CHECKPOINTS = 0.1
