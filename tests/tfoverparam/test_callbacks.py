@@ -192,15 +192,13 @@ def test_by_default_reports_take_a_hundredth_of_the_time(monkeypatch):
 # The plateau
 
 
-# The backends draw differently.
-ITERATIONS = {"tensorflow": "2.9", "jax": "1.5", "torch": "2.3"}[keras.backend.backend()]
-
-
 @pytest.mark.parametrize(
     "depth, needs",
-    [(3, f"needs some {ITERATIONS}e.03 iterations"), (8, "needs infinitely many")],
+    # The order of magnitude: the rest depends on the draw.
+    [(3, r"needs some [1-9]\.\de.03 iterations"), (8, "needs infinitely many")],
 )
 def test_it_warns_once_of_factors_that_will_not_leave_zero(depth, needs):
+    keras.utils.set_random_seed(0)
     model = linear_model(depth=depth, start=NearZero(0.01))
     message = f"layer `f` are near zero.*depth {depth}, .*{needs}.*NearIdentity"
     with pytest.warns(UserWarning, match=message) as caught:
