@@ -117,7 +117,13 @@ def start(strategy, batch_size):
             f"Choose a multiple of {replicas} with --set batch_size=N."
         )
     print(f"Worker {index} of {len(addresses)}: waiting for all to start.", flush=True)
-    return Workers(tf.distribute.MultiWorkerMirroredStrategy(), len(addresses), index)
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    except tf.errors.OpError as error:
+        raise UsageError(
+            f"This worker cannot join the others from {addresses[index]}: {error.message}"
+        ) from error
+    return Workers(strategy, len(addresses), index)
 
 
 def _cluster(text):

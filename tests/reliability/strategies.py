@@ -115,7 +115,7 @@ def trained(strategy, folder, arguments=(), environment={}, seconds=1800):
     module = "tests.reliability.strategies_training"
     outcomes = run_together(
         [[sys.executable, "-m", module, strategy, file, *arguments] for file in files],
-        [{**environment, "TF_CONFIG": config if number > 1 else ""} for config in configs],
+        [{**environment, "TF_CONFIG": config if number > 1 else "{}"} for config in configs],
         seconds,
     )
     for status, _, errors in outcomes:
