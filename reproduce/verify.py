@@ -10,7 +10,7 @@ the committed value by more than its tolerance. That is half a unit of the six d
 kept, and, for the curves that miss this, what rounding in another order may do: {margin} times the
 largest change that the curve has seen, up to this point, in a run whose learning rate is the next
 larger number that float32 has. Points at which that makes more than {largest:.0%} are chaotic:
-they are counted, not compared. On a machine like that of the results, no curve needs it.
+they are counted, not compared. On a machine like that of the results, few curves need it.
 
 Everything runs in one thread: how many there are decides the order of sums.
 """
