@@ -10,7 +10,6 @@ import math
 import pathlib
 
 import numpy as np
-import yaml
 
 from reproduce import (
     curves,
@@ -21,6 +20,7 @@ from reproduce import (
     records,
     regression,
     robustness,
+    strict_yaml,
 )
 from reproduce.claims import robustness as robustness_checks
 from reproduce.optimum import optimum
@@ -114,8 +114,8 @@ def recomputed(figure, sources, iterations, progress):
 def _identity(folder):
     path = folder / "config.yaml"
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+        return strict_yaml.parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise records.RecordsError(f"{folder} holds no results: {error}.") from error
 
 
@@ -263,7 +263,7 @@ def _convnets(finished, identity, dataset, iterations, progress):
         training = mnist_convnet.Training(**{**record.settings, "steps": iterations})
         found = list(train(record, training))
         if not all(prefix.agrees() for prefix in found):
-            found = map(_with_probe, found, train(record, _nudged(training)))
+            found = list(map(_with_probe, found, train(record, _nudged(training))))
         yield from found
 
 

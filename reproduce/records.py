@@ -29,6 +29,7 @@ from importlib import metadata
 
 import yaml
 
+from reproduce import strict_yaml
 from reproduce.disk import RecordsError, held, write_atomically
 
 VERSION = 1
@@ -120,8 +121,8 @@ class ResultsFolder:
             write_atomically(path, yaml.safe_dump(identity, sort_keys=False))
             return
         try:
-            found = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            found = strict_yaml.parse(path.read_text(encoding="utf-8"))
+        except ValueError as error:
             raise RecordsError(
                 f"{path} is damaged: {error}. Choose another folder with --out."
             ) from error
@@ -211,7 +212,7 @@ def read_record(path):
     try:
         record = Record(**json.loads(path.read_text(encoding="utf-8")))
         _check(record, path.stem)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise RecordsError(
             f"{path} is no record of this version: {error}. Delete it; the run is then repeated."
         ) from error

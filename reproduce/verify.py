@@ -139,7 +139,7 @@ def verify(arguments):
     off = []
     for figure in arguments.figures or prefixes.FIGURES:
         default = CONVNET_ITERATIONS if figure == "figure5_right" else ITERATIONS
-        panels = {}
+        panels: dict = {}
         for prefix in prefixes.recomputed(
             figure,
             sources,
