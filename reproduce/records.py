@@ -221,9 +221,9 @@ def read_record(path):
 
 def _check(record, name):
     """Raise a ValueError unless the record's fields are what it says, and it is of that name."""
-    for name, kind in typing.get_type_hints(Record).items():
-        if not isinstance(getattr(record, name), kind):
-            raise ValueError(f"`{name}` is {getattr(record, name)!r}")
+    for field, kind in typing.get_type_hints(Record).items():
+        if not isinstance(getattr(record, field), kind):
+            raise ValueError(f"`{field}` is {getattr(record, field)!r}")
     for panel, curve in record.curves.items():
         if not all(isinstance(n, (int, float)) for t, value in curve for n in (t, value)):
             raise ValueError(f"the curve {panel!r} is not of [iteration, value]")
