@@ -153,7 +153,8 @@ def together(bench, row):
             for share in shares
         ]
         statuses = [process.wait() for process in started]
-        faults = [] if not any(statuses) else [f"ended with {statuses}"]
+        last = (folder / "printed").read_text("utf-8")[-300:]
+        faults = [f"ended with {statuses}: {last!r}"] if any(statuses) else []
         status, printed = bench.run("figure3", folder)
         faults += [f"then {status}: {printed[-300:]!r}"] if status else []
         deviation = largest_deviation(numbers(folder / "results"), bench.expected)

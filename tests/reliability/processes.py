@@ -43,7 +43,8 @@ PRELOADED = [f"reproduce.{name}" for name in (*FIGURES, *OTHERS)]
 
 def arguments(name, folder, *more):
     """Of the command, for results in `folder / "results"`."""
-    (folder / "small.yaml").write_text(json.dumps(REGRESSION), "utf-8")
+    if not (folder / "small.yaml").exists():  # Another command may be reading it.
+        (folder / "small.yaml").write_text(json.dumps(REGRESSION), "utf-8")
     return [*FIGURES[name], "--quiet", "--out", "results", *more]
 
 
