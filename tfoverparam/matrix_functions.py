@@ -83,12 +83,6 @@ def chain_product(matrices):
     """
     check_chain(matrices)
     rows = matrices[0].shape[:-1]
-    if len(rows) > 2 and len(matrices) > 1:
-        # TensorFlow up to 2.21 corrupts memory where oneDNN multiplies four axes by two
-        # (tensorflow/tensorflow#117700).
-        flat = ops.reshape(matrices[0], (-1, matrices[0].shape[-1]))
-        outputs = chain_product([flat, *matrices[1:]])
-        return ops.reshape(outputs, (*ops.shape(matrices[0])[:-1], matrices[-1].shape[-1]))
     if any(size is None for size in rows):
         return functools.reduce(_matmul, matrices)
     dims = (math.prod(rows), *(int(matrix.shape[-2]) for matrix in matrices[1:]))

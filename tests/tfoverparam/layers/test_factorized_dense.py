@@ -74,16 +74,11 @@ def test_forward_and_gradients_are_those_of_dense_with_the_product(layer_gradien
     dense.kernel.assign(layer.kernel)
     dense.bias.assign(layer.bias)
 
-    def run(layer, inputs, cotangent):
+    def run(layer):
         return as_arrays([layer(inputs), *layer_gradients(layer, inputs, cotangent)])
 
-    outputs, d_inputs, *d_factors, d_bias = run(layer, inputs, cotangent)
-    # Of rows: on TensorFlow up to 2.21, Dense corrupts memory where there are more axes.
-    dense_outputs, dense_d_inputs, d_kernel, dense_d_bias = run(
-        dense, inputs.reshape(-1, widths[0]), cotangent.reshape(-1, widths[-1])
-    )
-    dense_outputs = dense_outputs.reshape(cotangent.shape)
-    dense_d_inputs = dense_d_inputs.reshape(inputs.shape)
+    outputs, d_inputs, *d_factors, d_bias = run(layer)
+    dense_outputs, dense_d_inputs, d_kernel, dense_d_bias = run(dense)
 
     # A dot product of n terms has an error of at most n * epsilon / 2 relative to the sum of
     # the terms' sizes, and so has each step of a chain. Both sides round, hence no half.
@@ -280,24 +275,3 @@ def test_wrong_input_dimension():
     layer.build((None, 3))
     with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 3"):
         layer(ops.ones((2, 5)))
-
-
-@pytest.mark.tensorflow("the operations of its graph")
-def test_inputs_of_four_axes_are_multiplied_as_rows():
-    import tensorflow as tf
-
-    # Four axes by two corrupt memory on TensorFlow up to 2.21 (tensorflow/tensorflow#117700).
-    layer = FactorizedDense(16, depth=2)
-    layer.build((13, 1, 3, 4))
-
-    @tf.function
-    def gradients(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            outputs = layer(x)
-        return tape.gradient(outputs, [x, *(factor.value for factor in layer.factors)])
-
-    for shape in ((13, 1, 3, 4), (None, 1, None, 4)):
-        traced = gradients.get_concrete_function(tf.TensorSpec(shape))
-        operations = {operation.type for operation in traced.graph.get_operations()}
-        assert "MatMul" in operations and not any("BatchMatMul" in each for each in operations)

@@ -90,8 +90,6 @@ INNER = {
     "accumulation": lambda: optimizers.SGD(0.1, gradient_accumulation_steps=2),
     "loss_scale": lambda: optimizers.SGD(0.05, loss_scale_factor=8.0),
 }
-if keras.version() < "3.15":
-    del INNER["muon"]  # Keras 3.12's own cannot train with TensorFlow.
 
 
 @pytest.mark.parametrize("name", INNER)
