@@ -1,5 +1,7 @@
 """Tests of the tables of docs/reliability.md."""
 
+import re
+
 import pytest
 
 from tests.reliability import table
@@ -34,3 +36,18 @@ def test_rows_that_do_not_hold_are_written_and_end_the_script(capsys, tmp_path, 
     assert f"| one\\|two | 3 | 3 | 1.2e-07 | {command} |\n" in printed
     assert f"| other | 2 | 1 |  | {command} |\n" in printed
     assert printed in table.DOCUMENT.read_text()
+
+
+def test_what_the_document_says_was_tried_held_and_can_be_repeated():
+    document = table.DOCUMENT.read_text("utf-8")
+    sections = re.findall(r"<!-- (\w+): written by .*?-->\n(.*?)<!-- / -->", document, re.DOTALL)
+    assert len(sections) > 5
+    # Of the tests themselves and of mutants, a part must hold; their scripts say which.
+    shares = {"coverage": 0.9, "mutants": 0.85}
+    for name, text in sections:
+        assert (table.DOCUMENT.parents[1] / f"tests/reliability/{name}.py").is_file()
+        assert text.startswith(table.HEADER) or not text  # not measured yet
+        for line in text.removeprefix(table.HEADER).splitlines():
+            _, _, tried, held, _, command, _ = re.split(r"(?<!\\)\|", line)
+            assert int(tried) >= int(held) >= shares.get(name, 1.0) * int(tried) > 0
+            assert command.strip().startswith(f"`python -m tests.reliability.{name}")
