@@ -71,6 +71,10 @@ class Config:
         for p in (*self.powers, self.conditioned_power):
             for depth in (*self.depths, self.deeper):  # `Run` refuses what is no run.
                 linear_networks.Run(p, depth, 1.0, min(self.selection_seeds))
+        if not {1, 2, 3} <= set(self.depths):
+            raise config.ConfigError(
+                f"`depths` must have 1, 2 and 3, which are compared. Received: {self.depths}"
+            )
         unknown = set(self.problems) - set(PROBLEMS)
         if unknown:
             raise config.ConfigError(

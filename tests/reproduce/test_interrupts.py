@@ -44,7 +44,16 @@ def test_where_ctrl_c_is_ignored_it_stays_so():
     assert run(f"{ignored}\nimport reproduce\n{KILL}\nprint('on')") == (0, "on\n", "")
 
 
+@pytest.fixture
+def ctrl_c_is_not_ignored():
+    """As it is for what a script starts in the background, these tests maybe among it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("how", [cli.RESUMABLE, cli.REPEATABLE])
+@pytest.mark.usefixtures("ctrl_c_is_not_ignored")
 def test_afterwards_it_says_how_to_go_on(how, capsys):
     with pytest.raises(SystemExit) as end, cli.reported_errors(how):
         os.kill(os.getpid(), signal.SIGINT)

@@ -114,7 +114,8 @@ def test_a_record_under_another_s_name_is_refused(tmp_path):
         (b"\xff\xfe", "config.yaml is damaged"),
         (b"- 1\n", "different: everything"),
         (b"", "different: everything"),
-        (b"records_version: 1\na: &a {b: *a}\n", "different: a, config, data, figure"),
+        (b"records_version: 1\na: &a {b: *a}\n", "config.yaml is damaged"),
+        (b"records_version: 1\na: 1\n", "different: a, config, data, figure"),
         (b"records_version: 0\nother: 1\n", "of another version of this program"),
     ],
 )

@@ -191,6 +191,12 @@ CASES = [
         figure="robustness",
     ),
     _edited(
+        "depths without one that is compared",
+        lambda v: v.update(depths=[1, 2]),
+        "`depths` must have 1, 2 and 3",
+        figure="robustness",
+    ),
+    _edited(
         "no seed to select by",
         lambda v: v.update(selection_seeds=[]),
         "`selection_seeds` must be at least one",
