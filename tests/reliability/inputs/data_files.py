@@ -76,6 +76,7 @@ def _prepared(what, damage, *says):
             gas_sensor_drift_dataset_builder as module,
         )
 
+        tfds.disable_progress_bar()  # It leaves its line without an end.
         written(folder / "downloads" / "manual" / "ethanol.dat", LINE)
         with mock.patch.dict(module.COUNTS, {"ethanol": 1}):
             tfds.builder("gas_sensor_drift/ethanol", data_dir=folder).download_and_prepare()
