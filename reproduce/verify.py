@@ -115,7 +115,7 @@ def main(arguments=None):
     )
     add("--quiet", action="store_true", help="print the results only")
     arguments = parser.parse_args(arguments)
-    with cli.reported_errors():
+    with cli.reported_errors(interrupted=cli.REPEATABLE):
         unknown = set(arguments.figures) - set(prefixes.FIGURES)
         if unknown:
             raise cli.UsageError(
