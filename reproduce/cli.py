@@ -199,6 +199,8 @@ def reported_errors(interrupted=RESUMABLE):
         sys.exit(_fail(f"error: {error}", 2))
     except KeyboardInterrupt:
         sys.exit(_fail(f"\nInterrupted. {interrupted}", 130))
+    finally:
+        interrupts.ignore_from_now_on()
 
 
 def _fail(message, status):

@@ -214,7 +214,7 @@ def training_loop(network, training, images, labels):
     Args:
         network: A built Keras model from images to logits.
         training: A `Training`.
-        images: float32 tensor of shape (n, 28, 28, 1). `labels`: int32 tensor of shape (n,).
+        images: tensor of shape (n, 28, 28, 1). `labels`: int32 tensor of shape (n,).
 
     Returns:
         Two functions. `run_steps(first, count)` takes `count` steps, numbered from `first`, and
@@ -247,7 +247,7 @@ def training_loop(network, training, images, labels):
         cross_entropy = tf.reduce_mean(
             tf.nn.sparse_softmax_cross_entropy_with_logits(labels[offset : offset + rows], logits)
         )
-        l2_term = tf.add_n(network.losses) if network.losses else tf.zeros(())
+        l2_term = tf.add_n(network.losses) if network.losses else tf.zeros((), logits.dtype)
         return cross_entropy, l2_term
 
     def losses(own):
@@ -273,7 +273,7 @@ def training_loop(network, training, images, labels):
 
     @tf.function
     def run_steps(first, count):
-        recorded = tf.TensorArray(tf.float32, count, element_shape=(3,))
+        recorded = tf.TensorArray(images.dtype, count, element_shape=(3,))
         for index in tf.range(count):
             recorded = recorded.write(index, on_replicas(train_step, first + index))
         return recorded.stack()
@@ -286,8 +286,8 @@ def training_loop(network, training, images, labels):
 
 
 def normalized(images):
-    """Pixels 0 ... 255 as the tutorial scales them: float32 in [-0.5, 0.5]."""
-    return (images.astype("float32") - 127.5) / 255
+    """Pixels 0 ... 255 as the tutorial scales them, to [-0.5, 0.5]: of Keras's float type."""
+    return (images.astype(keras.config.floatx()) - 127.5) / 255
 
 
 def _error(network, images, labels):

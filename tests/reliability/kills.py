@@ -40,12 +40,13 @@ class Chain:
 
     Attributes:
         phases: From where the command was killed to how often.
+        too_early: How often Ctrl-C came before Python had started: it ends in Python's words.
         faults: What was not as it should be: a list of strings.
     """
 
     def __init__(self, name, start, expected, root):
         self.name, self.start, self.expected, self.root = name, start, expected, root
-        self.phases, self.faults = collections.Counter(), []
+        self.phases, self.too_early, self.faults = collections.Counter(), 0, []
         self._new_folder()
 
     def _new_folder(self):
@@ -71,7 +72,9 @@ class Chain:
         """Look at how a command ended after Ctrl-C."""
         printed = (self.folder / "printed").read_text("utf-8")
         last = printed.splitlines()[-1] if printed else ""
-        if (status, last[:12]) != (130, "Interrupted.") or "Traceback" in printed:
+        if printed.startswith("Fatal Python error: init_import_site"):
+            self.too_early += 1
+        elif (status, last[:12]) != (130, "Interrupted.") or "Traceback" in printed:
             self.faults.append(f"Ctrl-C ended with {status} and {last!r}")
 
     def _numbers(self):
@@ -158,6 +161,8 @@ def row(what, chain):
     """A line of the table."""
     where = ", ".join(f"{phase} {count}" for phase, count in sorted(chain.phases.items()))
     tried = chain.phases.total()
+    if chain.too_early:
+        where += f"; {chain.too_early} before Python had started"
     faults = f"; {'; '.join(chain.faults)}" if chain.faults else ""
     return table.Row(what, tried, tried - len(chain.faults), f"0 ({where}){faults}")
 

@@ -18,6 +18,7 @@ import sys
 import tempfile
 
 from tests.reliability import table
+from tests.reliability.strategies import run_together
 
 ROOT = pathlib.Path(__file__).parents[2]
 REGRESSION = ("figure2", "figure3", "figure4_left", "figure4_right", "figure5_left", "robustness")
@@ -37,7 +38,7 @@ keras.utils.set_random_seed(0)
 """
 FIGURE = """
 from reproduce import {0} as figure
-figure.main(["--data", "stand-in", "--quiet", "--steps", "{1}", "--out", sys.argv[1]])
+figure.main(["--data", "stand-in", "--quiet", *{1}, "--out", sys.argv[1]])
 """
 LIBRARY = """
 import numpy as np, tfoverparam
@@ -50,20 +51,25 @@ np.savez(sys.argv[1] + "/weights.npz", *network.get_weights())
 """
 REPEATED = {
     "FactorizedDense, Dropout and EndToEnd, 5 epochs of fit": LIBRARY,
-    "figure4_right, 200 iterations": FIGURE.format("figure4_right", 200),
-    "figure5_right, 30 iterations": FIGURE.format("figure5_right", 30),
+    "figure4_right, 200 iterations": FIGURE.format("figure4_right", ["--steps", "200"]),
+    "figure5_right, 30 iterations": FIGURE.format("figure5_right", ["--steps", "30"]),
 }
 
 
 def repeated(what, program):
-    """A row: the numbers of a program, from two processes."""
-    found = []
-    for _ in range(2):
-        with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-c", TRAIN + program, folder]
-            environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-            subprocess.run(command, check=True, cwd=folder, env=environment, capture_output=True)
-            found.append(digest(pathlib.Path(folder)))
+    """A row: the numbers of a program, from two processes at the same time."""
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        folders = [pathlib.Path(first), pathlib.Path(second)]
+        outcomes = run_together(
+            [[sys.executable, "-c", TRAIN + program, folder] for folder in folders],
+            [{}, {}],
+            seconds=600,
+            cwd=folders,
+        )
+        for status, _, errors in outcomes:
+            if status != 0:
+                raise RuntimeError(errors)
+        found = [digest(folder) for folder in folders]
     held = found[0] == found[1]
     return table.Row(f"again, in another process: {what}", 1, int(held), "none" if held else "")
 

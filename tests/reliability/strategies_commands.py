@@ -1,5 +1,6 @@
 """The main job on two workers against one machine, and shares of a figure against the whole."""
 
+import json
 import pathlib
 import shutil
 import sys
@@ -9,10 +10,11 @@ from tests.reliability import processes
 from tests.reliability.strategies import EPSILON, run_together, tf_configs
 from tests.reliability.table import Row
 
-# Few iterations, of several seeds: sooner or later a rounding decides which of two pixels is a
-# maximum, and from there on two trainings part, as they do on two kinds of machine.
-STEPS, BATCH, SEEDS = 4, 32, ["0", "1", "2"]
-JOB = ["--data", "stand-in", "--quiet", "--set", f"batch_size={BATCH}", "--steps", str(STEPS)]
+# Sooner or later a rounding of float32 decides which of two pixels is a maximum, and from there on
+# two trainings part, as they do on two kinds of machine. In float64 there is no such tie.
+PRECISIONS = {"float64": (2.0**-52, 30, ["0", "1"]), "float32": (EPSILON, 4, ["0", "1", "2"])}
+BATCH = 32
+JOB = ["--data", "stand-in", "--quiet", "--set", f"batch_size={BATCH}"]
 ARMS = ["original", "overparameterized", "l2_on_every_factor", "second_network"]
 
 
@@ -48,14 +50,26 @@ def loss_deviations(ours, reference):
 
 
 def main_job_rows(folder):
-    """A row for the tutorial's network, and one for the second."""
-    command = ["reproduce.figure5_right", *JOB, "--seeds", *SEEDS, "--arms", *ARMS]
+    """A row for each precision and each of the two networks."""
+    return [
+        row
+        for floatx, (epsilon, steps, seeds) in PRECISIONS.items()
+        for row in _main_job_rows(folder / floatx, floatx, epsilon, steps, seeds)
+    ]
+
+
+def _main_job_rows(folder, floatx, epsilon, steps, seeds):
+    folder.mkdir(parents=True)
+    (folder / "keras.json").write_text(json.dumps({"floatx": floatx}))
+    keras_home = {"KERAS_HOME": str(folder)}
+    command = ["reproduce.figure5_right", *JOB, "--steps", str(steps)]
+    command += ["--seeds", *seeds, "--arms", *ARMS]
     one, *workers = (folder / name for name in ("one", "chief", "other"))
-    run([one], [command])
+    run([one], [command], [keras_home])
     run(
         workers,
         [[*command, "--strategy", "multi-worker"]] * 2,
-        [{"TF_CONFIG": config} for config in tf_configs(2)],
+        [{**keras_home, "TF_CONFIG": config} for config in tf_configs(2)],
     )
     rows = []
     for network, is_second in (("tutorial's network", False), ("second network", True)):
@@ -64,8 +78,8 @@ def main_job_rows(folder):
             for name, deviation in loss_deviations(workers[0], one).items()
             if ("second_network" in name) == is_second
         ]
-        what = f"main job on two workers: {network}, losses of {STEPS} iterations"
-        held = sum(deviation <= STEPS * BATCH * EPSILON for deviation in found)
+        what = f"main job on two workers, {floatx}: {network}, losses of {steps} iterations"
+        held = sum(deviation <= steps * BATCH * epsilon for deviation in found)
         rows.append(Row(what, len(found), held, max(found)))
     return rows
 

@@ -137,15 +137,17 @@ def test_a_run_leaves_records_curves_summary_figure_and_logs(finished):
     assert set(table.seed) == {0, 1}
 
 
-def test_a_second_start_keeps_what_is_finished(finished):
+def test_a_second_start_keeps_what_is_finished(finished, monkeypatch, capsys):
     folder, arguments, _ = finished
+    arguments = list(map(str, arguments))
+    monkeypatch.chdir(folder)
     results = folder / "runs/stand-in/figure5_right/results"
     before = {path: path.read_bytes() for path in (results / "records").iterdir()}
-    status, _, err = run(folder, *arguments)
-    assert status == 2
-    assert "holds 2 finished runs. Add --resume" in err
-    status, out, err = run(folder, *arguments, "--resume")
-    assert status == 0, err
+    with pytest.raises(SystemExit) as ended:
+        figure5_right.main(arguments)
+    assert ended.value.code == 2
+    assert "holds 2 finished runs. Add --resume" in capsys.readouterr().err
+    figure5_right.main([*arguments, "--resume"])
     assert {path: path.read_bytes() for path in (results / "records").iterdir()} == before
 
 
@@ -183,12 +185,15 @@ def test_ctrl_c_ends_with_a_line_that_says_how_to_go_on(tmp_path):
     assert "Traceback" not in err
 
 
-def test_results_from_real_data_are_not_mixed_with_a_stand_ins(tmp_path):
+def test_results_from_real_data_are_not_mixed_with_a_stand_ins(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     out = tmp_path / "results"
     records.ResultsFolder(out, {"figure": "figure5_right", "data": {"source": "real"}}, False)
     before = (out / "config.yaml").read_bytes()
-    status, _, err = run(tmp_path, "--smoke", "--out", out, "--resume", *STAND_IN)
-    assert status == 2
+    with pytest.raises(SystemExit) as ended:
+        figure5_right.main(["--smoke", "--out", str(out), "--resume", *STAND_IN])
+    err = capsys.readouterr().err
+    assert ended.value.code == 2
     assert "another configuration or data set" in err and "data.source" in err
     assert (out / "config.yaml").read_bytes() == before
 

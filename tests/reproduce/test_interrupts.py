@@ -39,6 +39,15 @@ def test_in_a_program_that_imports_the_package_ctrl_c_is_left_alone():
     assert found == (0, "caught\n", "")
 
 
+def test_when_its_work_is_done_a_command_ends_as_it_would():
+    work = "from reproduce import cli\nwith cli.reported_errors(): print('done', flush=True)"
+    command = f"sys.argv[0] = '-m'\nimport reproduce\n{work}\n{KILL}\nsys.exit(3)"
+    assert run(command) == (3, "done\n", "")
+    assert run(f"{work}\ntry: {KILL}\nexcept KeyboardInterrupt: print('caught')")[1] == (
+        "done\ncaught\n"
+    )
+
+
 def test_where_ctrl_c_is_ignored_it_stays_so():
     ignored = "sys.argv[0] = '-m'\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"
     assert run(f"{ignored}\nimport reproduce\n{KILL}\nprint('on')") == (0, "on\n", "")

@@ -159,9 +159,9 @@ def test_the_table_has_a_word_on_each_problem():
 SMALL = {
     "steps": 300,
     "rates": [0.001, 0.01, 0.1, 10.0],
-    "powers": [2, 4],
-    "problems": ["full", "log_target"],
-    "condition_numbers": [10.0, 1000.0],
+    "powers": [4],
+    "problems": ["full"],
+    "condition_numbers": [1000.0],
 }
 
 
@@ -178,11 +178,7 @@ def test_from_end_to_end_and_resumed(tmp_path, monkeypatch):
     command(tmp_path)
     folder = tmp_path / "runs/stand-in/robustness/results"
     finished = {record.panel: record for record in records.read_records(folder)}
-    assert set(finished) == {
-        *(f"{problem} l{p}" for problem in ("full", "log_target") for p in (2, 4)),
-        "condition_1e+01 l4",
-        "condition_1e+03 l4",
-    }
+    assert set(finished) == {"full l4", "condition_1e+03 l4"}
     for each in finished.values():
         # The rate that diverges is not the best.
         rates = each.results["rates"]
