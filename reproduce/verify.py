@@ -6,11 +6,12 @@
     python -m reproduce.verify --results runs        the results of your own figure2, figure3, ...
 
 Prints a line for each panel, and exits with 1 if a curve is off: if one of its points differs from
-the committed value by more than its tolerance. That is half a unit of the six digits that are
-kept, and, for the curves that miss this, what rounding in another order may do: {margin} times the
-largest change that the curve has seen, up to this point, in a run whose learning rate is the next
-larger number that float32 has. Points at which that makes more than {largest:.0%} are chaotic:
-they are counted, not compared. On a machine like that of the results, few curves need it.
+the committed value by more than its tolerance, or none can be compared. The tolerance is half a
+unit of the six digits that are kept, and, for the curves that miss this, what rounding in another
+order may do: {margin} times the largest change that the curve has seen, up to this point, in a run
+whose learning rate is the next larger number that float32 has. Points at which that makes more
+than {largest:.0%} are chaotic: they are counted, not compared. On a machine like that of the
+results, few curves need it.
 
 Everything runs in one thread: how many there are decides the order of sums.
 """
@@ -66,7 +67,8 @@ class Panel:
         self.curves += 1
         self.points += int(compared.sum())
         self.chaotic += int((~compared).sum())
-        if np.any(deviations[compared] > allowed[compared]):
+        # A curve of which nothing can be compared is not verified.
+        if not compared.any() or np.any(deviations[compared] > allowed[compared]):
             self.off.append(prefix.name)
         for deviation, tolerance in zip(deviations[compared], allowed[compared]):
             if deviation / tolerance > self.deviation / self.tolerance:

@@ -50,7 +50,7 @@ def refused(bench, row):
     for what, content in records.items():
         yield row(f"record {what}", [_altered(bench, RECORD, content, "no record of this version")])
     for what, content in configs.items():
-        words = "of another" if what.startswith(("of ", "a ", "empty", "with an al")) else "damaged"
+        words = "of another" if what.startswith(("of ", "a ", "empty")) else "damaged"
         yield row(f"config.yaml {what}", [_altered(bench, "config.yaml", content, words)])
     folder = bench.new_folder(bench.finished / "results")
     outcome = bench.run("figure3", folder, "--set", "steps=10")

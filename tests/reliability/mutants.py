@@ -31,6 +31,7 @@ TESTS = (
     "tests/tfoverparam/test_matrix_functions.py",
     "tests/tfoverparam/test_end_to_end_direction.py",
     "tests/tfoverparam/test_chain_product.py",
+    "tests/tfoverparam/test_regularizers.py",
     "tests/tfoverparam/layers",
     "tests/tfoverparam/optimizers",
 )

@@ -106,6 +106,8 @@ def prefix(recomputed, probe=None):
         ([1.0, 2.0, 4.1], [1.0, 2.0002, 4.1], True, 0),
         # It moves the second by 1 %: what comes then says nothing.
         ([1.0, 2.0, 8.0], [1.0, 2.02, 8.0], False, 2),
+        # It moves all of them: the curve is not verified.
+        ([1.0, 2.0, 4.0], [1.1, 2.0, 4.0], True, 3),
     ],
 )
 def test_what_is_off(recomputed, probe, off, chaotic):
