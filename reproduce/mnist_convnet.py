@@ -179,7 +179,7 @@ def descend(network, training, data, on_progress=lambda steps_done, losses: None
         The losses of every step before its update, shape (steps, 3): total, cross-entropy, L2
         term; and the log, as in `Trained`.
     """
-    images, labels = _tensors(data, _held_out(training, data))
+    images, labels = _tensors(data, _held_out(training, data), keras.config.floatx())
     run_steps, minibatch_loss = training_loop(network, training, images, labels)
     series, log = [], []
     step = 0
@@ -202,10 +202,10 @@ def _held_out(training, data):
 
 
 @functools.lru_cache(maxsize=1)
-def _tensors(data, held_out):
+def _tensors(data, held_out, dtype):
     """The images and labels to train on. Once for all runs: TensorFlow frees them after none."""
     images, labels = data.train_images[held_out:], data.train_labels[held_out:]
-    return tf.constant(normalized(images)), tf.constant(labels)
+    return tf.constant(normalized(images), dtype), tf.constant(labels)
 
 
 def training_loop(network, training, images, labels):

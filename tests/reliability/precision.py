@@ -19,7 +19,7 @@ from tests.reliability import table
 
 ROOT = pathlib.Path(__file__).parents[2]
 BACKENDS = ("tensorflow", "jax", "torch")
-SUITE = ("tests/tfoverparam", "tfoverparam")
+SUITE = ("-n", "2", "--dist", "loadfile", "tests/tfoverparam", "tfoverparam")
 
 
 def measure(seeds):

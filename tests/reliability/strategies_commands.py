@@ -11,10 +11,12 @@ from tests.reliability.strategies import EPSILON, run_together, tf_configs
 from tests.reliability.table import Row
 
 # Sooner or later a rounding of float32 decides which of two pixels is a maximum, and from there on
-# two trainings part, as they do on two kinds of machine. In float64 there is no such tie.
-PRECISIONS = {"float64": (2.0**-52, 30, ["0", "1"]), "float32": (EPSILON, 4, ["0", "1", "2"])}
+# two trainings part, as they do on two kinds of machine: that is told, not asked for. In float64
+# there is no such tie.
+EPSILONS = {"float64": 2.0**-52, "float32": EPSILON}
+STEPS, SEEDS = 30, ["0", "1"]
 BATCH = 32
-JOB = ["--data", "stand-in", "--quiet", "--set", f"batch_size={BATCH}"]
+JOB = ["--data", "stand-in", "--quiet", "--set", f"batch_size={BATCH}", "--steps", str(STEPS)]
 ARMS = ["original", "overparameterized", "l2_on_every_factor", "second_network"]
 
 
@@ -53,17 +55,16 @@ def main_job_rows(folder):
     """A row for each precision and each of the two networks."""
     return [
         row
-        for floatx, (epsilon, steps, seeds) in PRECISIONS.items()
-        for row in _main_job_rows(folder / floatx, floatx, epsilon, steps, seeds)
+        for floatx, epsilon in EPSILONS.items()
+        for row in _main_job_rows(folder / floatx, floatx, epsilon)
     ]
 
 
-def _main_job_rows(folder, floatx, epsilon, steps, seeds):
+def _main_job_rows(folder, floatx, epsilon):
     folder.mkdir(parents=True)
     (folder / "keras.json").write_text(json.dumps({"floatx": floatx}))
     keras_home = {"KERAS_HOME": str(folder)}
-    command = ["reproduce.figure5_right", *JOB, "--steps", str(steps)]
-    command += ["--seeds", *seeds, "--arms", *ARMS]
+    command = ["reproduce.figure5_right", *JOB, "--seeds", *SEEDS, "--arms", *ARMS]
     one, *workers = (folder / name for name in ("one", "chief", "other"))
     run([one], [command], [keras_home])
     run(
@@ -78,9 +79,10 @@ def _main_job_rows(folder, floatx, epsilon, steps, seeds):
             for name, deviation in loss_deviations(workers[0], one).items()
             if ("second_network" in name) == is_second
         ]
-        what = f"main job on two workers, {floatx}: {network}, losses of {steps} iterations"
-        held = sum(deviation <= steps * BATCH * epsilon for deviation in found)
-        rows.append(Row(what, len(found), held, max(found)))
+        what = f"main job on two workers, {floatx}: {network}, losses of {STEPS} iterations"
+        held = sum(deviation <= STEPS * BATCH * epsilon for deviation in found)
+        needed = len(found) if floatx == "float64" else 0
+        rows.append(Row(what, len(found), held, max(found), needed))
     return rows
 
 
