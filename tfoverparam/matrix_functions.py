@@ -291,7 +291,7 @@ def gram_basis(kernel):
     # Of what is not finite, no backend makes a decomposition; some end the program.
     is_finite = ops.all(ops.isfinite(gram))
     values, vectors = ops.eigh(ops.where(is_finite, gram, ops.zeros_like(gram)))
-    values = ops.where(is_finite, values, math.nan * ops.ones_like(values))
+    values = ops.where(is_finite, values, math.nan)
     epsilon = 2.0**-52 if dtype == "float64" else 2.0**-23
     is_zero = values <= epsilon * kernel.shape[0] * ops.max(values)
     return vectors, ops.where(is_zero, ops.zeros_like(values), values)
@@ -474,7 +474,7 @@ def _log_or_minus_infinity(values):
     """Logarithms of numbers >= 0, minus infinity for 0."""
     is_zero = values == 0
     logs = ops.log(ops.where(is_zero, ops.ones_like(values), values))
-    return ops.where(is_zero, -math.inf * ops.ones_like(logs), logs)
+    return ops.where(is_zero, -math.inf, logs)
 
 
 def _divided_differences(log_a, power):

@@ -171,8 +171,11 @@ def is_noticed(folder, file, mutated, tests):
         shutil.copy(ROOT / file, folder / file)
 
 
-def noticed(file, found, by_line, folders):
-    """The names of the mutants that a test notices; those of `KNOWN` are not tested again."""
+def noticed(file, found, by_line, folders, left_out):
+    """The names of the mutants that a test notices.
+
+    Those of `KNOWN` are not tested again, and those `left_out` not at all.
+    """
 
     def one(name):
         line, mutated = found[name]
@@ -184,7 +187,7 @@ def noticed(file, found, by_line, folders):
         return name if failed else None
 
     known = set(json.loads(KNOWN.read_text(encoding="utf-8"))) if KNOWN.exists() else set()
-    missing = [name for name in found if name not in known]
+    missing = [name for name in found if name not in known | left_out]
     with concurrent.futures.ThreadPoolExecutor(folders.qsize()) as pool:
         running = [pool.submit(one, name) for name in missing]
         try:
@@ -206,7 +209,9 @@ def main(arguments=None):
         "--processes", type=int, default=2, metavar="N", help="at a time (default: 2)"
     )
     parser.add_argument(
-        "--resume", action="store_true", help=f"keep what {KNOWN} says is noticed; test the rest"
+        "--resume",
+        action="store_true",
+        help=f"keep what {KNOWN} says is noticed, and the listed survivors; test the rest",
     )
     arguments = parser.parse_args(arguments)
     reasons = yaml.safe_load(SURVIVORS.read_text(encoding="utf-8"))
@@ -221,7 +226,8 @@ def main(arguments=None):
             folders.put(copy_of_checkout(work / str(number)))
         for file in FILES:
             found = mutants(file)
-            killed = noticed(file, found, by_line, folders)
+            left_out = set(reasons) if arguments.resume else set()
+            killed = noticed(file, found, by_line, folders, left_out)
             survivors = set(found) - killed
             unexplained += sorted(survivors - set(reasons))
             rows.append(

@@ -186,7 +186,7 @@ def test_a_training_step_moves_each_factor_by_the_chain_rule(depth, units, jit_c
 
 # Shapes (d, h, k) on both sides of 2 h^2 (d + k) < 3 d h k.
 GRAM_SHAPES = [(9, 2, 8), (30, 1, 30), (9, 5, 8)]
-PRODUCT_SHAPES = [(2, 9, 2), (1, 1, 1), (3, 5, 4)]
+PRODUCT_SHAPES = [(2, 9, 2), (1, 1, 1), (3, 5, 4), (4, 4, 4)]
 
 
 def pair(shape, dtype="float32"):
