@@ -1,16 +1,10 @@
 """The end-to-end rule as an optimizer: what is its own, and that the inner one stays itself."""
 
-import os
-import pathlib
-import subprocess
-import sys
-import textwrap
 import warnings
 
 import keras
 import numpy as np
 import pytest
-import tfoverparam
 from keras import layers, optimizers
 from keras.src.testing import TestCase
 from tfoverparam import EndToEnd, FactorizedDense
@@ -323,41 +317,3 @@ def test_a_kernel_of_zeros_is_told():
         warnings.simplefilter("error")
         EndToEnd(depth=1).build(model.trainable_variables)
         EndToEnd(depth=2).build(network().trainable_variables)
-
-
-MIRRORED = """
-    import keras, numpy as np, tensorflow as tf
-    from tfoverparam import EndToEnd
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    x = np.random.default_rng(0).normal(size=(32, 6)).astype("float32")
-
-    def fit():
-        keras.utils.set_random_seed(1)
-        model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4), keras.layers.Dense(1)])
-        model.compile(
-            EndToEnd(keras.optimizers.SGD(0.02, momentum=0.9), depth=3, refresh_every=3), "mse"
-        )
-        model.fit(x, x.sum(axis=1), batch_size=8, epochs=2, shuffle=False, verbose=0)
-        return model.get_weights()
-
-    one_device = fit()
-    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-        two_devices = fit()
-    for one, two in zip(one_device, two_devices):
-        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
-    print("equal")
-"""
-
-
-@pytest.mark.tensorflow("tf.distribute")
-def test_two_devices_train_the_same_weights_as_one():
-    root = pathlib.Path(tfoverparam.__file__).parents[1]
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(MIRRORED)],
-        env={**os.environ, "PYTHONPATH": str(root)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.stdout.strip().endswith("equal"), result.stderr
