@@ -114,12 +114,10 @@ class FactorizedLayer(layers.Layer):
             factor = self.add_weight(
                 name=f"kernel_{index}",
                 shape=(dims[index], dims[index + 1]),
-                initializer=initializer,
+                initializer=_of_its_shape(initializer, self.name),
                 regularizer=regularizer,
                 constraint=self.factor_constraint,
             )
-            # Keras takes what initializers return as it is.
-            check_shape(f"value of an initializer of `{self.name}`", factor.value, factor.shape)
             self.factors.append(factor)
         if self.use_bias:
             self.bias = self.add_weight(
@@ -289,6 +287,17 @@ def identity_factors(matrix, widths):
     dims = (rows, *widths, rows)
     *others, last = [ops.eye(a, b, dtype=dtype) for a, b in zip(dims[:-1], dims[1:])]
     return [*others, ops.matmul(last, matrix)]
+
+
+def _of_its_shape(initializer, name):
+    """Calls an initializer, and checks the shape of what it returns; Keras takes it as it is."""
+
+    def draw(shape, dtype=None):
+        value = ops.convert_to_tensor(initializer(shape, dtype=dtype))
+        check_shape(f"value of an initializer of `{name}`", value, shape)
+        return value
+
+    return draw
 
 
 def _as_matrix(initializer, kernel_shape):
