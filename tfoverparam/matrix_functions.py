@@ -493,4 +493,4 @@ def _divided_differences(log_a, power):
     equal = row == column  # two zeros too, of which the difference of logarithms is NaN
     log_t = ops.where(equal, -ops.ones_like(larger), ops.minimum(row, column) - larger)
     quotient = ops.expm1(power * log_t) / ops.expm1(log_t)
-    return larger, ops.where(equal, power * ops.ones_like(quotient), quotient)
+    return larger, ops.where(equal, power, quotient)

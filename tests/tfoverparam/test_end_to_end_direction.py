@@ -236,3 +236,26 @@ def test_factor_direction_is_the_derivative_of_the_product():
         [ops.convert_to_tensor(factor) for factor in factors], ops.convert_to_tensor(gradient)
     )
     assert relative_error(found, expected) < 1e-4
+
+
+@pytest.mark.parametrize(
+    "shape, dtype, depth, expected",
+    [
+        ((32, 32), "float32", 2, True),
+        ((32, 64), "float32", 2, True),
+        ((64, 32), "float32", 2, True),
+        ((31, 32), "float32", 2, False),
+        ((32, 65), "float32", 2, False),
+        ((32, 32), "float32", 3, False),
+        ((32, 32), "float64", 2, False),
+    ],
+)
+def test_the_polar_factor_is_used_where_it_is_faster(shape, dtype, depth, expected, monkeypatch):
+    used = []
+    polar_factor = matrix_functions.polar_factor
+    monkeypatch.setattr(
+        matrix_functions, "polar_factor", lambda matrix: used.append(1) or polar_factor(matrix)
+    )
+    kernel = ops.ones(shape, dtype=dtype)
+    end_to_end_direction(kernel, kernel, depth)
+    assert bool(used) == expected
