@@ -325,12 +325,11 @@ def test_plain_folder_is_left_alone_and_its_copy_found_again(
         data.load_mnist(str(folder))
 
 
-@pytest.mark.parametrize("source", ["auto", "real"])
-def test_altered_prepared_copy_is_an_error(prepared_copy, monkeypatch, source):
+def test_altered_prepared_copy_is_an_error(prepared_copy, monkeypatch):
     forbid(monkeypatch, "_stand_in", "_download_files")
     monkeypatch.setitem(data._ARRAY_SHA256, ("test", "label"), "0" * 64)
     with pytest.raises(data.DataError, match="Delete the folder") as caught:
-        data.load_mnist(str(prepared_copy), source)
+        data.load_mnist(str(prepared_copy))
     found = "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5"
     for expected in (str(prepared_copy / "mnist" / "3.0.1"), "0" * 64, found):
         assert expected in str(caught.value)
