@@ -259,3 +259,9 @@ def test_the_polar_factor_is_used_where_it_is_faster(shape, dtype, depth, expect
     kernel = ops.ones(shape, dtype=dtype)
     end_to_end_direction(kernel, kernel, depth)
     assert bool(used) == expected
+
+
+@pytest.mark.parametrize("shape", [(), (2, 2)])
+def test_singular_values_are_a_vector(shape):
+    with pytest.raises(ValueError, match="`singular_values` must be a vector"):
+        preconditioner_eigenvalues(ops.ones(shape), 2)
