@@ -293,7 +293,7 @@ def _of_its_shape(initializer, name):
     """Calls an initializer, and checks the shape of what it returns; Keras takes it as it is."""
 
     def draw(shape, dtype=None):
-        value = ops.convert_to_tensor(initializer(shape, dtype=dtype))
+        value = ops.convert_to_tensor(initializer(shape, dtype=dtype), dtype=dtype)
         check_shape(f"value of an initializer of `{name}`", value, shape)
         return value
 

@@ -275,3 +275,10 @@ def test_wrong_input_dimension():
     layer.build((None, 3))
     with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 3"):
         layer(ops.ones((2, 5)))
+
+
+def test_initializers_may_return_numpy_arrays_as_for_dense():
+    layer = FactorizedDense(2, factor_initializer=lambda shape, dtype=None: np.full(shape, 0.5))
+    layer.build((None, 3))
+    assert [factor.dtype for factor in layer.factors] == ["float32", "float32"]
+    np.testing.assert_array_equal(layer.kernel, np.full((3, 2), 0.5))
