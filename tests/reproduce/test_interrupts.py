@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 def run(program):
     """A Python program in which Ctrl-C is not ignored: status, output and errors."""
     result = subprocess.run(
-        [sys.executable, "-c", f"import os, signal, sys\n{program}"],
+        [sys.executable, "-c", f"import os, signal, sys, time\n{program}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -46,6 +46,34 @@ def test_when_its_work_is_done_a_command_ends_as_it_would():
     assert run(f"{work}\ntry: {KILL}\nexcept KeyboardInterrupt: print('caught')")[1] == (
         "done\ncaught\n"
     )
+
+
+COMMAND = "sys.argv[0] = '-m'\nfrom reproduce import cli\n"
+
+
+def test_nothing_is_told_of_what_an_interruption_leaves_half_made():
+    half_made = f"""
+class Half:
+    def __init__(self):
+        {KILL}
+    def __del__(self):
+        self.whole
+with cli.reported_errors(): Half()
+"""
+    assert run(COMMAND + half_made) == (130, "", f"\nInterrupted. {cli.RESUMABLE}\n")
+
+
+def test_an_interruption_while_something_is_deleted_is_not_lost():
+    deleted = f"""
+class Deleted:
+    def __del__(self):
+        {KILL}
+        print("not reached")
+with cli.reported_errors():
+    Deleted()
+    time.sleep(60)
+"""
+    assert run(COMMAND + deleted) == (130, "", f"\nInterrupted. {cli.RESUMABLE}\n")
 
 
 def test_where_ctrl_c_is_ignored_it_stays_so():
