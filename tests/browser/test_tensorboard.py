@@ -6,7 +6,6 @@ starts TensorBoard on the logs of any figure, checks that each of its charts has
 run, and saves a picture of the page. It needs Chromium (or Chrome) and its chromedriver.
 """
 
-import os
 import pathlib
 import re
 import shutil
@@ -15,10 +14,11 @@ import sys
 
 import pytest
 
+from reproduce import figure5_right
+
 webdriver = pytest.importorskip("selenium.webdriver")
 ui = pytest.importorskip("selenium.webdriver.support.ui")
 
-ROOT = pathlib.Path(__file__).parents[2]
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 
@@ -79,12 +79,9 @@ def charts(browser):
 
 
 @pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs Chromium and chromedriver")
-def test_every_arm_has_its_curve_in_every_chart(tmp_path):
-    command = ["-m", "reproduce.figure5_right", "--smoke", "--data", "stand-in", "--quiet"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(
-        [sys.executable, *command], cwd=tmp_path, env=environment, check=True, capture_output=True
-    )
+def test_every_arm_has_its_curve_in_every_chart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    figure5_right.main(["--smoke", "--data", "stand-in", "--quiet"])
     picture = tmp_path / "page.png"
     photograph(tmp_path / "runs/smoke/stand-in/figure5_right", picture)
     assert picture.stat().st_size > 10_000
