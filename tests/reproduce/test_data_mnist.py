@@ -58,7 +58,7 @@ def real_files():
 
 @pytest.fixture(scope="module")
 def prepared(real_files, tmp_path_factory):
-    """A prepared root, and what was loaded: TFDS takes a minute, so yours is used if you have one."""
+    """A prepared root, and what was loaded. TFDS takes a minute: a copy that you have will do."""
     if "TFDS_DATA_DIR" in os.environ and data.PREPARED.path(store.default_root()).is_dir():
         return store.default_root(), data.load_mnist(source="real")
     root = tmp_path_factory.mktemp("prepared")
