@@ -241,24 +241,34 @@ def test_factor_direction_is_the_derivative_of_the_product():
 @pytest.mark.parametrize(
     "shape, dtype, depth, expected",
     [
-        ((32, 32), "float32", 2, True),
-        ((32, 64), "float32", 2, True),
-        ((64, 32), "float32", 2, True),
-        ((31, 32), "float32", 2, False),
-        ((32, 65), "float32", 2, False),
-        ((32, 32), "float32", 3, False),
-        ((32, 32), "float64", 2, False),
+        ((32, 32), "float32", 2, [(32, 32)]),
+        ((32, 64), "float32", 2, [(64, 32)]),  # the smaller of the two roots
+        ((64, 32), "float32", 2, [(64, 32)]),
+        ((31, 32), "float32", 2, []),
+        ((32, 65), "float32", 2, []),
+        ((32, 32), "float32", 3, []),
+        ((32, 32), "float64", 2, []),
     ],
 )
 def test_the_polar_factor_is_used_where_it_is_faster(shape, dtype, depth, expected, monkeypatch):
     used = []
     polar_factor = matrix_functions.polar_factor
     monkeypatch.setattr(
-        matrix_functions, "polar_factor", lambda matrix: used.append(1) or polar_factor(matrix)
+        matrix_functions,
+        "polar_factor",
+        lambda matrix: used.append(tuple(matrix.shape)) or polar_factor(matrix),
     )
     kernel = ops.ones(shape, dtype=dtype)
     end_to_end_direction(kernel, kernel, depth)
-    assert bool(used) == expected
+    assert used == expected
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("size", [2, 32])
+def test_half_precision_is_refused(size, dtype):
+    kernel = ops.ones((size, size), dtype=dtype)
+    with pytest.raises(ValueError, match=f"float32 or float64. Received: dtype={dtype}"):
+        end_to_end_direction(kernel, kernel, 2)
 
 
 @pytest.mark.parametrize("shape", [(), (2, 2)])
