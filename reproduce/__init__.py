@@ -5,4 +5,4 @@ import sys
 from reproduce import interrupts
 
 if sys.argv[0] == "-m":  # Python is looking for the module of a `python -m reproduce.COMMAND`.
-    interrupts.end_while_importing()
+    interrupts.end_at_once()

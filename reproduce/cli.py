@@ -192,12 +192,12 @@ def reported_errors(interrupted=RESUMABLE):
     Args:
         interrupted: What to say, after Ctrl-C, of how to go on.
     """
-    interrupts.raise_from_now_on()
+    interrupts.say(interrupted)
     try:
         yield
     except (UsageError, configuration.ConfigError, DataError, RecordsError) as error:
         sys.exit(_fail(f"error: {error}", 2))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt:  # Where it has something to tidy up, or this is not a command.
         sys.exit(_fail(f"\nInterrupted. {interrupted}", 130))
     finally:
         interrupts.ignore_from_now_on()

@@ -1,44 +1,52 @@
-"""Ctrl-C in the seconds that a command takes to import what it needs, and while Python ends.
+"""Ctrl-C ends a command at once, with a line that says how to go on.
 
-There is nothing to tidy up then, and much that would show a traceback, or swallow it.
+Whatever a command has written is in order at every moment, even if it is killed: there is nothing
+to tidy up. A `KeyboardInterrupt` amid the work of TensorFlow, or while something is imported or
+deleted, may show tracebacks, get lost, or crash the program.
 """
 
+import contextlib
 import os
 import signal
 import sys
-import threading
+
+_how_to_go_on = "Start the same command again."
 
 
-def end_while_importing():
-    """From now on Ctrl-C ends the program at once, until `raise_from_now_on`; if not ignored."""
+def end_at_once():
+    """From now on Ctrl-C ends the program; if it is not ignored."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end_at_once)
+        signal.signal(signal.SIGINT, _end)
 
 
-def raise_from_now_on():
-    """Ctrl-C is a `KeyboardInterrupt` again; nothing is told of what it leaves half made."""
-    if signal.getsignal(signal.SIGINT) is _end_at_once:
-        signal.signal(signal.SIGINT, _raise)
+def say(how_to_go_on):
+    """From now on the line says this."""
+    global _how_to_go_on
+    _how_to_go_on = how_to_go_on
+
+
+@contextlib.contextmanager
+def raised():
+    """Within, Ctrl-C is a `KeyboardInterrupt`: for what does have something to tidy up."""
+    ends = signal.getsignal(signal.SIGINT) is _end
+    if ends:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if ends:
+            signal.signal(signal.SIGINT, _end)
 
 
 def ignore_from_now_on():
     """Ctrl-C does nothing to a command that is done, and ends with its own exit status."""
-    if signal.getsignal(signal.SIGINT) is _raise:
+    if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _end_at_once(number, frame):
-    print("\nInterrupted. Start the same command again.", file=sys.stderr, flush=True)
+def _end(number, frame):
+    # Python's own files may be in the middle of writing.
+    with contextlib.suppress(RuntimeError, OSError):
+        sys.stdout.flush()
+    os.write(2, f"\nInterrupted. {_how_to_go_on}\n".encode())
     os._exit(130)
-
-
-def _raise(number, frame):
-    sys.unraisablehook = _again
-    raise KeyboardInterrupt
-
-
-def _again(unraisable):
-    # An object whose making was interrupted may fail in its `__del__`, which is no news; but an
-    # interruption that came in a `__del__` itself would be lost: it comes again, a moment later.
-    if unraisable.exc_type is KeyboardInterrupt:
-        threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()

@@ -11,6 +11,8 @@ import shutil
 import sys
 import urllib.request
 
+from reproduce import interrupts
+
 SOURCES = ("auto", "real", "stand-in")
 _CONNECTION_TIMEOUT = 10  # seconds
 
@@ -57,7 +59,7 @@ class Prepared:
         manual = workspace / "downloads" / "manual"
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with _lock(root):
+            with interrupts.raised(), _lock(root):
                 if path.is_dir():  # Another process prepared it while we waited.
                     return
                 shutil.rmtree(workspace, ignore_errors=True)  # Left by a start that was killed.

@@ -72,7 +72,8 @@ class Chain:
         """Look at how a command ended after Ctrl-C."""
         printed = (self.folder / "printed").read_text("utf-8")
         last = printed.splitlines()[-1] if printed else ""
-        if printed.startswith("Fatal Python error: init_import_site"):
+        before = status == -signal.SIGINT and not printed  # Python heeds it.
+        if before or printed.startswith("Fatal Python error: init_import_site"):
             self.too_early += 1
         elif (status, last[:12]) != (130, "Interrupted.") or "Traceback" in printed:
             self.faults.append(f"Ctrl-C ended with {status} and {last!r}")

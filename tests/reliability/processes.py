@@ -109,7 +109,7 @@ def _run(module, folder, given, user):
 
     # As at the start of `python -m reproduce.MODULE`.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    interrupts.end_while_importing()
+    interrupts.end_at_once()
     os.chdir(folder)
     os.environ["HOME"] = str(folder)
     printed = os.open(f"printed-{os.getpid()}", os.O_CREAT | os.O_WRONLY)

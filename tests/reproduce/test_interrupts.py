@@ -48,32 +48,43 @@ def test_when_its_work_is_done_a_command_ends_as_it_would():
     )
 
 
-COMMAND = "sys.argv[0] = '-m'\nfrom reproduce import cli\n"
+COMMAND = "sys.argv[0] = '-m'\nfrom reproduce import cli, interrupts\n"
+ENDED = (130, "printed before\n", f"\nInterrupted. {cli.RESUMABLE}\n")
 
 
-def test_nothing_is_told_of_what_an_interruption_leaves_half_made():
-    half_made = f"""
-class Half:
-    def __init__(self):
-        {KILL}
-    def __del__(self):
-        self.whole
-with cli.reported_errors(): Half()
-"""
-    assert run(COMMAND + half_made) == (130, "", f"\nInterrupted. {cli.RESUMABLE}\n")
+@pytest.mark.parametrize(
+    "where",
+    [
+        f"{KILL}",
+        f"try: {KILL}\n    except BaseException: time.sleep(60)",
+        f"type('Deleted', (), {{'__del__': lambda self: {KILL}}})()\n    time.sleep(60)",
+    ],
+    ids=["anywhere", "where all is caught", "while something is deleted"],
+)
+def test_a_command_ends_at_once_and_what_it_printed_is_there(where):
+    program = f"with cli.reported_errors():\n    print('printed before')\n    {where}"
+    assert run(COMMAND + program) == ENDED
 
 
-def test_an_interruption_while_something_is_deleted_is_not_lost():
-    deleted = f"""
-class Deleted:
-    def __del__(self):
-        {KILL}
-        print("not reached")
+def test_what_has_something_to_tidy_up_does_so():
+    program = f"""
 with cli.reported_errors():
-    Deleted()
-    time.sleep(60)
+    try:
+        with interrupts.raised(): {KILL}
+    finally:
+        print('printed before')
 """
-    assert run(COMMAND + deleted) == (130, "", f"\nInterrupted. {cli.RESUMABLE}\n")
+    assert run(COMMAND + program) == ENDED
+
+
+def test_after_tidying_up_it_ends_at_once_again():
+    program = f"""
+with cli.reported_errors():
+    with interrupts.raised(): print('printed before')
+    try: {KILL}
+    except BaseException: time.sleep(60)
+"""
+    assert run(COMMAND + program) == ENDED
 
 
 def test_where_ctrl_c_is_ignored_it_stays_so():
