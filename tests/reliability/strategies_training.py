@@ -138,6 +138,19 @@ def model_parallel():
     return keras.distribution.ModelParallel(layout_map=layout, batch_dim_name="batch")
 
 
+def train(strategy, seeds=1, only=""):
+    """The weights that each training ends with: a dict from its name and a number to an array."""
+    scope, loop = start(strategy)
+    weights = {}
+    for name, case in cases(seeds, only).items():
+        with scope():
+            model = build(*case)
+        loop(model, *task(case[-1]))
+        for index, array in enumerate(model.get_weights()):
+            weights[f"{name}/{index}"] = array
+    return weights
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("strategy")
@@ -148,14 +161,7 @@ def main():
 
     import numpy as np
 
-    scope, loop = start(arguments.strategy)
-    weights = {}
-    for name, case in cases(arguments.seeds, arguments.only).items():
-        with scope():
-            model = build(*case)
-        loop(model, *task(case[-1]))
-        for index, array in enumerate(model.get_weights()):
-            weights[f"{name}/{index}"] = array
+    weights = train(arguments.strategy, arguments.seeds, arguments.only)
     np.savez(arguments.file, **weights)
 
 

@@ -4,21 +4,22 @@ import functools
 
 import pytest
 
-from tests.reliability import strategies
+from tests.reliability import strategies, strategies_training
 
-ONLY = ["--only", "depth 2.*momentum"]
+ONLY = "depth 2.*momentum"
 
 
 @pytest.fixture(scope="module")
 def one_device(tmp_path_factory):
-    """The weights of one device under a backend; trained once."""
+    """The weights of one device, TensorFlow's of this process, or JAX's; trained once."""
 
     @functools.lru_cache
     def weights(on_jax):
+        if not on_jax:
+            return strategies_training.train("one-device", only=ONLY)
         folder = tmp_path_factory.mktemp("one-device")
-        environment = strategies.JAX if on_jax else {}
-        (found,) = strategies.trained("one-device", folder, ONLY, environment, seconds=300)
-        return found
+        given = ("one-device", folder, ["--only", ONLY], strategies.JAX, 300)
+        return strategies.trained(*given)[0]
 
     return weights
 
@@ -29,7 +30,8 @@ def test_the_weights_are_those_of_one_device(strategy, one_device, tmp_path):
     if on_jax:
         pytest.importorskip("jax")
     environment = strategies.JAX if on_jax else {}
-    for weights in strategies.trained(strategy, tmp_path, ONLY, environment, seconds=300):
+    given = (strategy, tmp_path, ["--only", ONLY], environment, 300)
+    for weights in strategies.trained(*given):
         found = strategies.deviations(weights, one_device(on_jax))
         assert len(found) == 2  # a factorised network, and one with EndToEnd
         assert max(found.values()) <= strategies.tolerance()
