@@ -113,6 +113,12 @@ def test_leading_axes_count_as_rows(multiplications):
     assert multiplications == [(3, 4, 5), (1000, 3, 5)]
 
 
+def test_wide_outputs_are_multiplied_by_few_rows(multiplications):
+    # 4 * 3 * (2 + 100) one after the other, against 2 * 3 * 100 + 4 * 2 * 100.
+    matrix_functions.chain_product([ops.ones((4, 2)), ops.ones((2, 3)), ops.ones((3, 100))])
+    assert multiplications == [(4, 2, 3), (4, 3, 100)]
+
+
 @pytest.mark.tensorflow("traced functions")
 def test_unknown_rows_go_through_one_factor_after_the_other(multiplications):
     layer = FactorizedDense(5, depth=3, hidden_units=4, use_bias=False, factor_initializer="ones")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
+from tfoverparam import matrix_functions
 from tfoverparam.matrix_functions import balanced_factors, imbalance, squared_norm_of_product
 
 # Half of it is the relative error of one rounding in float32.
@@ -157,6 +158,13 @@ def test_rotations_are_uniformly_distributed():
     np.testing.assert_allclose(squares, 0.5, rtol=0, atol=4 * np.sqrt(1 / 8 / count))
 
 
+def test_the_default_seed_is_0():
+    kernel = ops.ones((5, 3))
+    default, with_seed = (balanced_factors(kernel, 3, **given) for given in ({}, {"seed": 0}))
+    for factor, expected in zip(as_arrays(default), as_arrays(with_seed), strict=True):
+        np.testing.assert_array_equal(factor, expected)
+
+
 def test_imbalance_by_hand():
     # A'A = diag(1, 4) and BB' = diag(9, 16): the gap is (8, 12), the larger Gram matrix (9, 16).
     a, b = np.diag([1.0, 2.0]), np.diag([3.0, 4.0])
@@ -164,6 +172,7 @@ def test_imbalance_by_hand():
     np.testing.assert_allclose(imbalance([a, b]), expected, rtol=8 * EPSILON)
     # The further pair (b, 2I) has the gap (4 - 9, 4 - 16), of norm 13 < hypot(8, 12).
     np.testing.assert_allclose(imbalance([a, b, 2 * np.eye(2)]), expected, rtol=8 * EPSILON)
+    np.testing.assert_allclose(imbalance([2 * np.eye(2), b, a]), expected, rtol=8 * EPSILON)
 
 
 def test_imbalance_of_vectors_by_hand():
@@ -197,3 +206,15 @@ def test_squared_norm_by_hand():
     assert float(squared_norm_of_product([row])) == 5
     assert float(squared_norm_of_product([triple, row])) == 45
     assert float(squared_norm_of_product([triple, row, stretch])) == 72
+
+
+@pytest.mark.parametrize("hidden, by_grams", [(1, True), (5, True), (7, False), (30, False)])
+def test_squared_norm_the_cheaper_way(hidden, by_grams, monkeypatch):
+    # 2 h^2 (8 + 8) multiplications by the Gram matrices, 3 * 8 * 8 h by way of the product.
+    grams = matrix_functions._squared_norm_by_grams
+    used = []
+    monkeypatch.setattr(
+        matrix_functions, "_squared_norm_by_grams", lambda *ab: used.append(ab) or grams(*ab)
+    )
+    squared_norm_of_product([ops.ones((8, hidden)), ops.ones((hidden, 8))])
+    assert bool(used) == by_grams
