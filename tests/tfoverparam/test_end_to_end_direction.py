@@ -157,15 +157,18 @@ def test_what_is_not_finite_in_the_gradient_passes_through(value):
     assert not np.all(np.isfinite(found))
 
 
-def test_a_singular_value_counts_on_one_side_of_the_cutoff_and_not_on_the_other():
-    # The cut-off for s^2 / s_max^2 is eps * max(d, k) = 2^-23 * 8.
-    cutoff = np.sqrt(2.0**-20)
+@pytest.mark.parametrize(
+    "dtype, bits", [("float32", 23), pytest.param("float64", 52, marks=pytest.mark.float64)]
+)
+def test_a_singular_value_counts_on_one_side_of_the_cutoff_and_not_on_the_other(dtype, bits):
+    # The cut-off for s^2 / s_max^2 is eps * max(d, k) = 2^-bits * 8.
+    cutoff = np.sqrt(2.0 ** (3 - bits))
     for factor, counts in ((1.1, True), (0.9, False)):
         kernel = np.zeros((8, 2))
         kernel[0, 0], kernel[1, 1] = 1.0, factor * cutoff
         gradient = np.zeros((8, 2))
         gradient[1, 1] = 1.0
-        found = direction(kernel, gradient, 2, "float32")
+        found = direction(kernel, gradient, 2, dtype)
         assert float(found[1, 1]) == pytest.approx(2 * factor * cutoff if counts else 0)
 
 
