@@ -37,7 +37,7 @@ def photograph(log_dir, picture):
             url = next(filter(None, found))
             browser.get(f"{url[0]}?smoothing=0#timeseries")
             # The page fetches the runs, then the charts, then the points.
-            wait = ui.WebDriverWait(browser, timeout=60)
+            wait = ui.WebDriverWait(browser, timeout=180)
             wait.until(lambda _: charts(browser) and all(expected <= c for c in charts(browser)))
             browser.find_element("css selector", "button.settings-button").click()  # A panel.
             wait.until(lambda _: not browser.find_elements("css selector", "settings-view"))
