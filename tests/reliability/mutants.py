@@ -73,7 +73,7 @@ def mutants(file):
                     for number, (old, new) in enumerate(
                         zip(source.splitlines(), mutated.splitlines()), start=1
                     )
-                    if old != new
+                    if old != new and old.strip()  # blank lines go with a decorator
                 )
     result: dict[str, tuple] = {}
     for mutated, line in found.items():

@@ -288,7 +288,7 @@ def test_both_splits_are_in_file_order(prepared, real_files):
 def test_prepared_root_holds_nothing_else(prepared):
     root, dataset = prepared
     assert dataset.location == str(root / "mnist" / "3.0.1")
-    assert not list(root.glob(".*"))
+    assert not list(root.glob(".*-being-prepared"))
     assert [path.name for path in (root / "mnist").iterdir()] == ["3.0.1"]
 
 
