@@ -1,14 +1,23 @@
 """Recomputed prefixes: what agrees, what is off, and what is refused."""
 
 import contextlib
+import dataclasses
 import json
 import types
 
 import numpy as np
 import pytest
 
-from reproduce import data, figure4_right, linear_networks, prefixes, records, verify
-from reproduce.prefixes import Prefix
+from reproduce import (
+    curves,
+    data,
+    figure4_right,
+    linear_networks,
+    mnist_convnet,
+    prefixes,
+    records,
+    verify,
+)
 
 STEPS = 12
 
@@ -88,13 +97,17 @@ def test_committed_integrals_are_those_of_the_code(capsys):
     assert " ok" in capsys.readouterr().out
 
 
-def prefix(recomputed, probe=None):
-    committed = [1.0, 2.0, 4.0]
-    return Prefix("panel", "curve", [0, 1, 2], committed, recomputed, probe or recomputed)
+def prefix(recomputed, moved=None):
+    """Of a curve 1, 2, 4, recomputed twice, the second time with a number's last bit changed."""
+    curve, others = (
+        prefixes._prefix("panel", "curve", [(0, 1.0), (1, 2.0), (2, 4.0)], list(enumerate(values)))
+        for values in (recomputed, moved or recomputed)
+    )
+    return prefixes._with_rounding(curve, [others], 200)
 
 
 @pytest.mark.parametrize(
-    "recomputed, probe, off, chaotic",
+    "recomputed, moved, off, chaotic",
     [
         ([1.0, 2.0, 4.0], None, False, 0),
         ([1.0, 2.0, 4.00001], None, False, 0),
@@ -110,10 +123,93 @@ def prefix(recomputed, probe=None):
         ([1.0, 2.0, 4.0], [1.1, 2.0, 4.0], True, 3),
     ],
 )
-def test_what_is_off(recomputed, probe, off, chaotic):
+def test_what_is_off(recomputed, moved, off, chaotic):
     panel = verify.Panel()
-    panel.add(prefix(recomputed, probe))
+    panel.add(prefix(recomputed, moved))
     assert (bool(panel.off), panel.chaotic, panel.points) == (off, chaotic, 3 - chaotic)
+
+
+HALF_WINDOW = 1
+TRAINING = mnist_convnet.Training(
+    network="batch_normalized",
+    depth=2,
+    seed=0,
+    tutorial_seeds=False,
+    steps=STEPS,
+    batch_size=8,
+    validation_size=100,
+    learning_rate=0.05,
+    decay_rate=0.95,
+    decay_examples=1000,
+    momentum=0.9,
+    stddev=0.1,
+    factor_stddev=0.1,
+    dropout=0.0,
+    l2=0.0,
+    l2_on="kernel",
+)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return data.load_mnist(source="stand-in")
+
+
+def convnet(series, diverged_at=None, steps=STEPS):
+    """A finished record of one panel."""
+    return types.SimpleNamespace(
+        name="run",
+        settings={**dataclasses.asdict(TRAINING), "steps": steps},
+        curves={"loss": curves.smoothed(np.array(series), HALF_WINDOW)},
+        results={"diverged_at": diverged_at},
+    )
+
+
+def convnets(record, images, iterations):
+    identity = {"config": {"half_window": HALF_WINDOW}}
+    return list(prefixes._convnets([record], identity, images, iterations, bar))
+
+
+def test_a_convnet_that_was_rounded_otherwise_is_not_off(images):
+    network = mnist_convnet.build_network(TRAINING)
+    prefixes._move(network, seed=STEPS)  # none of the starts that it is compared with
+    losses, _ = mnist_convnet.descend(network, TRAINING, images)
+    (prefix,) = convnets(convnet(losses[:, 0]), images, STEPS - 3)
+    assert prefix.iterations == list(range(STEPS - 3 - HALF_WINDOW))
+    assert not prefix.agrees() and 0 < max(prefix.rounding) < 0.1
+    panel = verify.Panel()
+    panel.add(prefix)
+    assert not panel.off
+
+    by_more = np.array(prefix.committed) * (1 + 2 * max(prefix.rounding))
+    panel.add(dataclasses.replace(prefix, committed=list(by_more)))
+    assert panel.off
+
+
+@pytest.mark.parametrize(
+    "committed, diverged_at, recomputed, off",
+    [
+        ([1, 2, 9, np.nan], 3, [1, 2, 9, np.nan], False),
+        ([1, 2, 9, np.nan], 3, [1, 2, 9, 99], False),  # an iteration later
+        ([1, 2, 9, np.nan], 3, [1, 2, np.inf, np.nan], False),  # sooner
+        ([1, 2, 9, np.nan], 3, [1, np.nan, np.nan, np.nan], True),  # much sooner
+        ([1, 2, np.nan, np.nan], 2, [1, 2, 3, 4], True),  # not at all
+        ([1, 2, 9, np.nan], 3, [1, 5, 9, np.nan], True),
+        ([1, 2, 9, np.nan], 3, [5, 2, np.nan, np.nan], True),
+        ([1, 2, 3, 4], None, [1, 2, 3, np.nan], True),
+        ([np.nan, np.nan, np.nan, np.nan], 0, [1, 2, 3, 4], True),
+    ],
+)
+def test_a_convnet_may_diverge_an_iteration_sooner_or_later(
+    committed, diverged_at, recomputed, off, images, monkeypatch
+):
+    losses = np.array(recomputed, "float32")[:, None]
+    monkeypatch.setattr(mnist_convnet, "build_network", lambda training: None)
+    monkeypatch.setattr(mnist_convnet, "descend", lambda *_: (losses, []))
+    monkeypatch.setattr(prefixes, "_move", lambda network, seed: None)
+    panel = verify.Panel()
+    panel.add(*convnets(convnet(committed, diverged_at, steps=4), images, 4))
+    assert bool(panel.off) == off
 
 
 @pytest.mark.parametrize(
