@@ -91,9 +91,13 @@ def test_input_ranks(shape):
     assert symbolic.shape == (None, *shape[1:-1], 4)
 
 
-def test_vectors_are_refused():
-    with pytest.raises(ValueError, match="expected min_ndim=2"):
-        FactorizedDense(4)(ops.ones((3,)))
+def test_vectors_are_refused_before_anything_is_built_and_after():
+    layer = FactorizedDense(4)
+    for built in (False, True):
+        with pytest.raises(ValueError, match="expected min_ndim=2"):
+            layer(ops.ones((3,)))
+        assert layer.built == built
+        layer(ops.ones((1, 3)))
 
 
 def test_masks_pass_through():

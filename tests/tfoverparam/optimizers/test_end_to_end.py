@@ -117,6 +117,28 @@ def test_the_inner_optimizer_gets_the_direction_in_place_of_the_gradient(name):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.float64
+def test_a_kernel_in_float64_is_moved_in_float64():
+    values, gradient = np.random.default_rng(3).normal(size=(2, 5, 4))
+    kernel = keras.Variable(values, dtype="float64", name="kernel")
+    optimizer = EndToEnd(optimizers.SGD(0.5), depth=2)
+    optimizer.build([kernel])
+    optimizer.apply([keras.ops.convert_to_tensor(gradient, dtype="float64")])
+    # Depth 2: (W W')^(1/2) G + G (W' W)^(1/2).
+    left, singular, right = np.linalg.svd(values, full_matrices=False)
+    direction = (left * singular) @ left.T @ gradient + gradient @ (right.T * singular) @ right
+    np.testing.assert_allclose(kernel, values - 0.5 * direction, rtol=1e-12)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_gradients_too_few_or_too_many(count):
+    optimizer = EndToEnd(optimizers.SGD(0.1))
+    variables = [keras.Variable([[4.0]], name=name) for name in ("first", "second")]
+    with pytest.raises(ValueError, match=f"one gradient for each.*{count} for 2 variables"):
+        optimizer.apply(tensors([[0.5]]) * count, variables)
+    np.testing.assert_array_equal(variables[0], [[4.0]])
+
+
 @pytest.mark.parametrize("shape", [(4, 3), (3, 4), (2, 2, 3)])
 def test_the_basis_is_refreshed_every_so_many_steps(shape):
     start = np.random.default_rng(1).normal(size=shape).astype("float32")
