@@ -42,7 +42,7 @@ FILES = (
 )
 # Of numbers with a fraction these are errors whatever the tests: nothing would be learnt.
 LEFT_OUT = ("BitOr", "BitAnd", "BitXor", "RShift", "LShift", "Invert", "USub_Not")
-SECONDS = 300  # the tests take a third of it: a mutant that takes longer is noticed
+TIMES = 3  # what all tests take without a mutation: a mutant that takes longer is noticed
 NEEDED = 0.85  # of the mutants of a file
 KNOWN = ROOT / "runs" / "mutants.json"
 
@@ -132,7 +132,8 @@ class Seconds:
 def tests_by_line(folder):
     """Runs all tests once: a dict from file and line to the tests that execute it, shortest first.
 
-    Lines that are executed when the file is imported have the tests of all of its lines.
+    And how many seconds they took, all together. Lines that are executed when the file is
+    imported have the tests of all of its lines.
     """
     os.environ["COVERAGE_FILE"] = str(folder / "coverage")
     options = [*TESTS, "--cov=tfoverparam", "--cov-context=test", "--cov-report="]
@@ -151,7 +152,7 @@ def tests_by_line(folder):
         for line, tests in lines.items():
             chosen = {test.partition("|")[0] for test in (set(tests) - {""} or of_file)}
             found[file, line] = sorted(chosen, key=seconds.get)
-    return found
+    return found, sum(seconds.values())
 
 
 def copy_of_checkout(folder):
@@ -162,17 +163,17 @@ def copy_of_checkout(folder):
     return folder
 
 
-def is_noticed(folder, file, mutated, tests):
+def is_noticed(folder, file, mutated, tests, seconds):
     """Whether one of these tests fails, or takes forever, with the mutated file."""
     (folder / file).write_text(mutated, encoding="utf-8")
     try:
-        return in_a_fork(run_pytest, folder, tests, folder / "output.txt", seconds=SECONDS) != 0
+        return in_a_fork(run_pytest, folder, tests, folder / "output.txt", seconds=seconds) != 0
     finally:
         shutil.copy(ROOT / file, folder / file)
 
 
-def noticed(file, found, by_line, folders, left_out):
-    """The names of the mutants that a test notices.
+def noticed(file, found, by_line, seconds, folders, left_out):
+    """The names of the mutants that a test notices, within so many seconds.
 
     Those of `KNOWN` are not tested again, and those `left_out` not at all.
     """
@@ -182,7 +183,7 @@ def noticed(file, found, by_line, folders, left_out):
         folder = folders.get()
         # A statement that goes on over several lines is executed at its first.
         first = max(number for other, number in by_line if other == file and number <= line)
-        failed = is_noticed(folder, file, mutated, by_line[file, first])
+        failed = is_noticed(folder, file, mutated, by_line[file, first], seconds)
         folders.put(folder)
         return name if failed else None
 
@@ -220,14 +221,14 @@ def main(arguments=None):
     rows, unexplained = [], []
     with tempfile.TemporaryDirectory() as name:
         work = pathlib.Path(name)
-        by_line = tests_by_line(copy_of_checkout(work / "baseline"))
+        by_line, seconds = tests_by_line(copy_of_checkout(work / "baseline"))
         folders = queue.SimpleQueue()
         for number in range(arguments.processes):
             folders.put(copy_of_checkout(work / str(number)))
         for file in FILES:
             found = mutants(file)
             left_out = set(reasons) if arguments.resume else set()
-            killed = noticed(file, found, by_line, folders, left_out)
+            killed = noticed(file, found, by_line, TIMES * seconds, folders, left_out)
             survivors = set(found) - killed
             unexplained += sorted(survivors - set(reasons))
             rows.append(
