@@ -329,7 +329,7 @@ def _eligible(variables, apply_to):
     matrices = [
         variable
         for variable in variables
-        if len(variable.shape) >= 2 and not getattr(variable, "overwrite_with_gradient", False)
+        if len(variable.shape) >= 2 and not variable.overwrite_with_gradient
     ]
     if apply_to is None:
         return [variable for variable in matrices if _is_kernel(variable.path)]
@@ -363,6 +363,5 @@ def _warn_if_zero(variable):
     if not values.any():
         warnings.warn(
             f"`{variable.path}` is zero, where the end-to-end rule cannot move it. Initialise it "
-            "at random, or leave it out of `apply_to`.",
-            stacklevel=3,
+            "at random, or leave it out of `apply_to`."
         )

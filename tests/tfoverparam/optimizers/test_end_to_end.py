@@ -59,6 +59,14 @@ def test_weight_decay_by_hand():
     np.testing.assert_array_equal(bias, [1.0])
 
 
+def test_no_weight_decay_by_hand():
+    kernel = keras.Variable([[4.0]], name="kernel")
+    optimizer = EndToEnd(optimizers.SGD(0.1), depth=2, weight_decay=0)
+    optimizer.build([kernel])
+    optimizer.apply(tensors([[0.5]]))
+    np.testing.assert_allclose(kernel, [[4.0 - 0.1 * 4.0]], rtol=1e-6)
+
+
 def test_the_inner_optimizers_weight_decay_keeps_its_meaning():
     kernel = keras.Variable([[4.0]], name="kernel")
     optimizer = EndToEnd(optimizers.SGD(0.1, weight_decay=0.5), depth=2)
@@ -233,6 +241,14 @@ def test_no_variable_of_the_model_is_among_its_state():
     state = {id(variable) for variable in optimizer.variables}
     assert len(state) == len(optimizer.variables) == 7  # two counts and rates, a step, a basis
     assert not state & {id(variable) for variable in model.variables}
+
+
+def test_what_its_gradient_replaces_is_no_kernel():
+    # Keras sets this for the scales of float8.
+    kernel = keras.Variable([[4.0]], name="kernel")
+    kernel.overwrite_with_gradient = True
+    with pytest.raises(ValueError, match="of rank 2 or more. Received: 'kernel'"):
+        EndToEnd(apply_to="kernel").build([kernel])
 
 
 def test_apply_to_what_is_not_there():
