@@ -138,6 +138,15 @@ def test_a_kernel_in_float64_is_moved_in_float64():
     np.testing.assert_allclose(kernel, values - 0.5 * direction, rtol=1e-12)
 
 
+def test_what_has_no_gradient_stays_where_it_is():
+    used, unused = (keras.Variable([[4.0]], name="kernel") for _ in range(2))
+    optimizer = EndToEnd(optimizers.SGD(0.1), depth=2)
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        optimizer.apply([*tensors([[0.5]]), None], [used, unused])
+    np.testing.assert_allclose(used, [[4.0 - 0.1 * 4.0]], rtol=1e-6)
+    np.testing.assert_array_equal(unused, [[4.0]])
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_gradients_too_few_or_too_many(count):
     optimizer = EndToEnd(optimizers.SGD(0.1))
@@ -281,6 +290,10 @@ def test_apply_to_what_is_not_there():
         ({"refresh_every": 1.5}, "`refresh_every` must be a positive integer"),
         ({"width": 3}, "not recognized"),
         ({"inner_optimizer": "no_such"}, "no_such"),
+        ({"apply_to": 3}, "`apply_to` must be None, or parts of paths, predicates, variables"),
+        ({"apply_to": ["kernel", 3]}, "`apply_to` must be None, or parts of paths"),
+        ({"inner_optimizer": None}, "must be an optimizer other than EndToEnd"),
+        ({"inner_optimizer": EndToEnd()}, "must be an optimizer other than EndToEnd"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -298,6 +311,32 @@ def test_configuration():
             refresh_every=3,
         )
     )
+
+
+def test_custom_objects_are_found_for_all_parts_of_a_configuration():
+    class Slow(optimizers.SGD):
+        pass
+
+    def is_wide(variable):
+        return variable.shape[-1] > 3
+
+    config = EndToEnd(Slow(), apply_to=is_wide).get_config()
+    again = EndToEnd.from_config(config, custom_objects={"Slow": Slow, "is_wide": is_wide})
+    assert type(again.inner_optimizer) is Slow
+    assert again.apply_to == [is_wide]
+
+
+def test_defaults():
+    config = EndToEnd(name="rule").get_config()
+    inner = keras.saving.deserialize_keras_object(config.pop("inner_optimizer"))
+    assert isinstance(inner, optimizers.SGD)
+    assert config == {
+        "depth": 2,
+        "weight_decay": None,
+        "apply_to": None,
+        "refresh_every": 1,
+        "name": "rule",
+    }
 
 
 def test_building_does_not_change_the_configuration():
@@ -331,6 +370,9 @@ def test_learning_rate_and_iterations_are_the_inner_optimizers():
     optimizer.learning_rate = 0.25
     assert float(optimizer.inner_optimizer.learning_rate) == 0.25
     assert optimizer.iterations is optimizer.inner_optimizer.iterations
+    optimizer.loss_scale_factor = 4.0
+    assert optimizer.inner_optimizer.loss_scale_factor == 4.0
+    optimizer.loss_scale_factor = None
     callback = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
     model = network()
     model.compile(optimizer, "mse")
