@@ -31,9 +31,9 @@ LAST_BIT = 1 + 2**-23
 # bits; measured on stand-ins for other machines: up to 46. Four times that.
 MARGIN = 200
 # A ConvNet's longest sums, of batch normalization and of the first kernel's gradient, are over the
-# 64 * 28 * 28 pixels of a batch: a root of 224 last bits. What that does is decided by max-pools and
-# ReLUs, all or nothing, so several starts are moved by as much, up or down. Measured: up to 2 times
-# what three of them show.
+# 64 * 28 * 28 pixels of a batch: a root of 224 last bits. What that does is decided by max-pools
+# and ReLUs, all or nothing, so several starts are moved by as much, up or down. Measured: up to
+# twice what three of them show.
 SUM_BITS = 2.0**-15
 STARTS = 3
 CONVNET_MARGIN = 5

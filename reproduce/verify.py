@@ -11,8 +11,8 @@ unit of the six digits that are kept, and, for the curves that miss this, what r
 order may do: a multiple of the largest change that the curve has seen, up to this point, when its
 numbers were changed a little. Of a linear network that is {margin} times what one more run shows,
 whose learning rate is the next larger number that float32 has; of a ConvNet {convnet_margin} times
-what {starts} runs show, whose initial values are moved by {sum_bits:.0e}, as the longest sum may be
-by its rounding. Points at which that makes more than {largest:.0%} are chaotic: they are counted, not
+what {starts} runs show, whose initial values are moved by {sum_bits:.0e}, as a long sum is by its
+rounding. Points at which that makes more than {largest:.0%} are chaotic: they are counted, not
 compared. On a machine like that of the results, few curves need it.
 
 Everything runs in one thread: how many there are decides the order of sums.
