@@ -83,7 +83,8 @@ def chain_product(matrices):
     """
     check_chain(matrices)
     rows = matrices[0].shape[:-1]
-    if any(size is None for size in rows):
+    # On JAX, Keras finds out the shapes of a layer's outputs with a symbol for what is unknown.
+    if not all(isinstance(size, int) for size in rows):
         return functools.reduce(_matmul, matrices)
     dims = (math.prod(rows), *(int(matrix.shape[-2]) for matrix in matrices[1:]))
     split = _cheapest_splits((*dims, int(matrices[-1].shape[-1])))
@@ -411,7 +412,7 @@ def preconditioner_eigenvalues(singular_values, depth):
 
     >>> import keras
     >>> from tfoverparam.matrix_functions import preconditioner_eigenvalues
-    >>> values = keras.ops.convert_to_tensor([4.0, 1.0, 0.0])
+    >>> values = keras.ops.convert_to_tensor([4.0, 1.0, 0.0], "float32")
     >>> keras.ops.convert_to_numpy(preconditioner_eigenvalues(values, depth=2)).round(4)
     array([[8., 5., 4.],
            [5., 2., 1.],
