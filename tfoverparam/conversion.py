@@ -308,7 +308,16 @@ def _random_batch(model):
             f"Model `{model.name}` does not know the shapes of its inputs. Call it on data first, "
             "with all inputs in the first argument."
         )
-    return keras.tree.map_shape_structure(random, shapes)
+    return keras.tree.map_shape_structure(random, _plain(shapes))
+
+
+def _plain(structure):
+    """Without Keras's own dicts and lists, in which JAX finds no arrays."""
+    if isinstance(structure, dict):
+        return {key: _plain(value) for key, value in structure.items()}
+    if isinstance(structure, list):
+        return [_plain(value) for value in structure]
+    return structure
 
 
 def _outputs(model, batch):
