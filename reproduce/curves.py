@@ -15,8 +15,7 @@ def smoothed(values, half_window, iterations=(), points=140):
     Returns:
         A list of `[iteration, value]`, ascending, up to the last finite value.
     """
-    end = first_not_finite(values)
-    end = len(values) if end is None else end
+    end = finite_length(values)
     wanted = {0, *iterations, *np.geomspace(1, len(values), points).astype(int) - 1}
     return [
         [t, rounded(np.median(values[max(0, t - half_window) : min(end, t + half_window + 1)]))]
@@ -36,6 +35,12 @@ def first_not_finite(values):
     """Index of the first NaN or infinity, or None."""
     bad = ~np.isfinite(values)
     return int(np.argmax(bad)) if bad.any() else None
+
+
+def finite_length(values):
+    """How many values come before the first that is not finite."""
+    end = first_not_finite(values)
+    return len(values) if end is None else end
 
 
 def rounded(value):

@@ -270,7 +270,7 @@ def _convnets(finished, identity, dataset, iterations, progress):
             committed = record.curves[panel]
             if diverged_at is not None and diverged_at < training.steps:
                 again = []
-                if committed and abs(_finite(losses[:, 0]) - diverged_at) <= 1:
+                if committed and abs(curves.finite_length(losses[:, 0]) - diverged_at) <= 1:
                     again = _medians_until(diverged_at, series, half_window, committed)
             else:
                 # A point is a median over a window, which must lie within what is recomputed.
@@ -301,25 +301,23 @@ def _move(network, seed):
         variable.assign((values * (1 + SUM_BITS * signs)).astype(values.dtype))
 
 
-def _finite(series):
-    """How many values come before the first that is not finite."""
-    found = curves.first_not_finite(series)
-    return len(series) if found is None else found
-
-
 def _medians_until(diverged_at, series, half_window, committed):
     """The running medians of a series until it diverged, as a list of `[iteration, value]`.
 
     Where it diverged sooner than the committed one, or its kernels made something else of NaN,
     values are missing at its end: they are taken to be those, whatever they are, that make the
-    medians most like the committed ones.
+    medians most like the committed ones. Nothing, if they would be half of a window, and could
+    make any median.
     """
     times = [t for t, _ in committed]
     kept = series[: max(diverged_at, times[-1] + 1)].astype("float64")
+    known = np.isfinite(kept)
+    if 2 * np.sum(~known) >= min(half_window + 1, len(kept)):
+        return []
     largest = np.finfo(series.dtype).max
     low, high = (
-        dict(curves.smoothed(np.where(np.isfinite(kept), kept, missing), half_window, times))
-        for missing in (-largest, largest)
+        dict(curves.smoothed(np.where(known, kept, unknown), half_window, times))
+        for unknown in (-largest, largest)
     )
     return [(t, min(max(value, low[t]), high[t])) for t, value in committed]
 
