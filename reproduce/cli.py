@@ -40,6 +40,7 @@ def parser(figure, description, arms, default_arms):
     add = result.add_argument
     add(
         "--config",
+        type=path,
         default=CONFIGS / f"{figure}.yaml",
         metavar="FILE",
         help=f"configuration (default: configs/{figure}.yaml, where every knob is explained)",
@@ -70,6 +71,7 @@ def parser(figure, description, arms, default_arms):
     add("--steps", type=int, metavar="N", help="iterations a run, in place of the configuration's")
     add(
         "--data-dir",
+        type=path,
         metavar="DIR",
         help="where the data is: a TensorFlow Datasets folder, or the original files "
         "(default: $TFDS_DATA_DIR or ~/tensorflow_datasets)",
@@ -83,6 +85,7 @@ def parser(figure, description, arms, default_arms):
     )
     add(
         "--out",
+        type=path,
         metavar="DIR",
         help=f"results folder (default: runs/{figure}/results, or under runs/smoke or "
         "runs/stand-in)",
@@ -104,6 +107,17 @@ def parser(figure, description, arms, default_arms):
     add("--smoke", action="store_true", help="a few iterations only: does everything work here?")
     add("--quiet", action="store_true", help="print the results only")
     return result
+
+
+def path(text):
+    """The type of an argument that is a file or folder.
+
+    The empty text, which is what a shell makes of a variable that is not set, would be the current
+    folder.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty; was a variable not set?")
+    return pathlib.Path(text)
 
 
 def _seed(text):
@@ -149,14 +163,14 @@ def results_folder(arguments, figure, dataset, settings, **more):
     Raises:
         reproduce.records.RecordsError: If it holds others, or holds any without --resume.
     """
-    path = arguments.out or log_root(arguments, figure, dataset) / "results"
+    folder = arguments.out or log_root(arguments, figure, dataset) / "results"
     identity = {
         "figure": figure,
         "data": {"source": dataset.source, "fingerprint": dataset.fingerprint},
         "config": configuration.as_dict(settings),
         **more,
     }
-    return ResultsFolder(pathlib.Path(path), identity, resume=arguments.resume)
+    return ResultsFolder(folder, identity, resume=arguments.resume)
 
 
 def check_data(folder, dataset):

@@ -47,7 +47,7 @@ def main(arguments=None):
     )
     parser.add_argument(
         "--out",
-        type=pathlib.Path,
+        type=cli.path,
         default=pathlib.Path("runs", NAME, "results"),
         metavar="DIR",
         help=f"results folder (default: runs/{NAME}/results)",

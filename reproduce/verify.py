@@ -103,14 +103,15 @@ def main(arguments=None):
     )
     add(
         "--data-dir",
+        type=cli.path,
         metavar="DIR",
         help="where the data is: a TensorFlow Datasets folder, or the original files "
         "(default: $TFDS_DATA_DIR or ~/tensorflow_datasets)",
     )
-    add("--mnist-dir", metavar="DIR", help="where MNIST is, if elsewhere")
+    add("--mnist-dir", type=cli.path, metavar="DIR", help="where MNIST is, if elsewhere")
     add(
         "--results",
-        type=pathlib.Path,
+        type=cli.path,
         default=RESULTS,
         metavar="DIR",
         help="folder of the figures' results folders (default: the committed ones)",

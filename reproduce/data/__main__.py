@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m reproduce.data", description=__doc__)
     add = parser.add_argument
     add("--only", choices=LOADERS, help="one data set only (default: all)")
-    add("--data-dir", help="folder with the data (default: that of TFDS)")
+    add("--data-dir", type=cli.path, help="folder with the data (default: that of TFDS)")
     add("--data", choices=("auto", "real", "stand-in"), default="auto")
     options = parser.parse_args(arguments)
     with cli.reported_errors(interrupted=cli.REPEATABLE):

@@ -56,7 +56,7 @@ class RegressionData:
     location: str
 
 
-def load_ethanol(data_dir: str | None = None, source: str = "auto") -> RegressionData:
+def load_ethanol(data_dir: str | Path | None = None, source: str = "auto") -> RegressionData:
     """Loads the Ethanol task, or its stand-in where the data is not to be had.
 
     Looked for, in this order: a copy prepared by TFDS in `data_dir`; UCI's archive, its ten

@@ -72,7 +72,7 @@ class Dataset:
     location: str = ""
 
 
-def load_mnist(data_dir: str | None = None, source: str = "auto") -> Dataset:
+def load_mnist(data_dir: str | Path | None = None, source: str = "auto") -> Dataset:
     """Loads MNIST, or its stand-in where MNIST is not to be had.
 
     Looked for, in this order: a copy prepared by TFDS in `data_dir`; the four original files in

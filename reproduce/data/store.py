@@ -89,7 +89,7 @@ def default_root() -> Path:
     return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
-def find_root(data_dir: str | None, source: str) -> Path:
+def find_root(data_dir: str | Path | None, source: str) -> Path:
     """The folder to look in.
 
     Raises:

@@ -114,6 +114,9 @@ CASES = [
     _command(FOLDERS, "no configuration", ["--config", "x.yaml"], "x.yaml", "No such file"),
     _command(FOLDERS, "a folder for a configuration", ["--config", "."], "Is a directory"),
     _command(FOLDERS, "no data folder", ["--data-dir", "x"], "x does not exist", "Name an"),
+    _command(FOLDERS, "an empty data folder", ["--data-dir", ""], "--data-dir", "path is empty"),
+    _command(FOLDERS, "an empty results folder", ["--out", ""], "--out", "path is empty"),
+    _command(FOLDERS, "an empty configuration", ["--config="], "--config", "path is empty"),
     _command(FOLDERS, "the home of nobody", ["--data-dir", "~nobody-at-all/x"], "Name an"),
     _command(FOLDERS, "a path of 5000 letters", ["--data-dir", "x" * 5000], "Name an existing"),
     _command(
