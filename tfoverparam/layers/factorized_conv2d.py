@@ -161,10 +161,11 @@ class FactorizedConv2D(FactorizedLayer):
     def build(self, input_shape):
         axis = -1 if self.data_format == "channels_last" else 1
         channels = input_shape[axis]
-        if channels is None or channels % self.groups:
+        if not channels or channels % self.groups:
             raise ValueError(
-                "The number of input channels must be known and evenly divisible by the number "
-                f"of groups. Received: input_shape={tuple(input_shape)} and groups={self.groups}"
+                "The number of input channels must be known, positive and evenly divisible by "
+                f"the number of groups. Received: input_shape={tuple(input_shape)} and "
+                f"groups={self.groups}"
             )
         # An output without pixels is an error, as in Conv2D.
         self.compute_output_shape(input_shape)

@@ -124,10 +124,10 @@ class FactorizedDense(FactorizedLayer):
 
     def build(self, input_shape):
         input_dim = input_shape[-1]
-        if input_dim is None:
+        if not input_dim:
             raise ValueError(
-                "The last dimension of the inputs to `FactorizedDense` must be known. "
-                f"Received: input_shape={tuple(input_shape)}"
+                "The last dimension of the inputs to `FactorizedDense` must be known and "
+                f"positive. Received: input_shape={tuple(input_shape)}"
             )
         self.add_factors((input_dim, self.units), self.hidden_units)
         self.input_spec = layers.InputSpec(min_ndim=2, axes={-1: input_dim})

@@ -160,6 +160,7 @@ CASES = [
     _conv("'same'", padding="x"),
     _conv("one width per hidden layer", hidden_filters=[1, 2]),
     _case(KERNELS, "an unknown size", lambda: FactorizedDense(3).build((2, None)), "must be known"),
+    _case(KERNELS, "no features", lambda: FactorizedDense(3)(_ones(2, 0)), "positive", "(2, 0)"),
     _case(KERNELS, "a vector", lambda: FactorizedDense(3)(_ones(4)), "min_ndim=2", "(4,)"),
     _case(
         KERNELS,

@@ -256,9 +256,11 @@ def test_what_keras_itself_refuses(arguments):
         FactorizedDense(4, **arguments)
 
 
-def test_unknown_input_dimension():
-    with pytest.raises(ValueError, match=r"must be known.*Received: input_shape=\(2, None\)"):
-        FactorizedDense(4).build((2, None))
+@pytest.mark.parametrize("features", [None, 0])
+def test_features_that_are_unknown_or_none(features):
+    message = rf"must be known and positive. Received: input_shape=\(2, {features}\)"
+    with pytest.raises(ValueError, match=message):
+        FactorizedDense(4).build((2, features))
 
 
 @pytest.mark.parametrize("what", ["kernel", "imbalance", "singular_values"])
