@@ -34,7 +34,9 @@ def optimum(features, targets, p):
         if np.linalg.norm(gradient) <= GRADIENT_NORM:
             return kernel, float(np.mean(residuals**p))
         weights = residuals ** ((p - 2) // 2)
-        step, *_ = np.linalg.lstsq(weights[:, None] * features, weights * residuals)
+        weighted = weights[:, None] * features
+        # NumPy 1 has another default for `rcond`.
+        step, *_ = np.linalg.lstsq(weighted, weights * residuals, rcond=None)
         kernel = _line_search(kernel, -step / (p - 1), features, targets, p)
     raise NotConvergedError(
         f"The gradient's norm is {np.linalg.norm(gradient):.1e} after "

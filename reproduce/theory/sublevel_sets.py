@@ -59,7 +59,7 @@ def path_measures(input_dim, units, width, rank, ridge, samples):
     def low_point(rank):
         # Close to the best second factor for a random first one: a line between two such is high.
         first = rng.normal(size=(input_dim, rank)) @ rng.normal(size=(rank, width))
-        second, *_ = np.linalg.lstsq(inputs @ first, targets)
+        second, *_ = np.linalg.lstsq(inputs @ first, targets, rcond=None)
         return first, second + 0.1 * rng.normal(size=(width, units))
 
     start, end = low_point(min(input_dim, width)), low_point(rank)

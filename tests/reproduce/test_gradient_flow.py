@@ -20,7 +20,7 @@ def test_depth_1_follows_the_closed_form(data):
     start, times = np.full((4, 1), 0.01), np.array([0, 0.1, 1, 10, 100])
     found = end_to_end(gradient_flow([start], features, targets, 2, times), 4)
     values, vectors = np.linalg.eigh(features.T @ features / 30)
-    best = np.linalg.lstsq(features, targets)[0]
+    best = np.linalg.lstsq(features, targets, rcond=None)[0]
     for t, kernel in zip(times, found):
         remaining = np.exp(-2 * values * t) * (vectors.T @ (start[:, 0] - best))
         np.testing.assert_allclose(kernel, best + vectors @ remaining, atol=1e-6)
@@ -57,7 +57,7 @@ def test_descent_with_small_steps_comes_close(data, depth, p):
 
 @pytest.mark.parametrize("above", [False, True])
 def test_descent_is_stable_up_to_two_by_the_sharpness(data, above):
-    best = np.linalg.lstsq(*data)[0]
+    best = np.linalg.lstsq(*data, rcond=None)[0]
     largest = sharpness(best, *data, 2)
     assert largest == pytest.approx(2 * np.linalg.norm(data[0], 2) ** 2 / 30)
     rate, state = (2.02 if above else 1.98) / largest, best + 1e-3

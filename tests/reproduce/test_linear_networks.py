@@ -94,7 +94,7 @@ def test_a_single_layer_follows_the_closed_form(data):
     run = Run(p=2, depth=1, learning_rate=0.1, seed=0)
     (found,) = train([run], features, targets, 2000, [0, 1, 10, 100, 1000, 2000])
     values, vectors = np.linalg.eigh(features.T @ features / len(features))
-    optimum = np.linalg.lstsq(features, targets)[0]
+    optimum = np.linalg.lstsq(features, targets, rcond=None)[0]
     start = initial_factors(run, 6)[0][:, 0]
     for step, loss in found.losses:
         # Every coordinate shrinks by 1 - 2 eta lambda in each step.
