@@ -15,6 +15,7 @@ import contextlib
 import os
 import pathlib
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,8 @@ import time
 from tests.reliability import processes, table
 
 NAME = "kills"
+ROOT = pathlib.Path(__file__).parents[2]
+FIRST = (ROOT / "reproduce" / "__init__.py", ROOT / "reproduce" / "interrupts.py")
 FORKED, WHOLE = "imported beforehand", "start-up included"
 PARTS = [
     ("figure3", FORKED, signal.SIGKILL, 30),
@@ -40,7 +43,7 @@ class Chain:
 
     Attributes:
         phases: From where the command was killed to how often.
-        too_early: How often Ctrl-C came before Python had started: it ends in Python's words.
+        too_early: How often Ctrl-C came too early: see `is_too_early`.
         faults: What was not as it should be: a list of strings.
     """
 
@@ -72,8 +75,7 @@ class Chain:
         """Look at how a command ended after Ctrl-C."""
         printed = (self.folder / "printed").read_text("utf-8")
         last = printed.splitlines()[-1] if printed else ""
-        before = status == -signal.SIGINT and not printed  # Python heeds it.
-        if before or printed.startswith("Fatal Python error: init_import_site"):
+        if is_too_early(status, printed):
             self.too_early += 1
         elif (status, last[:12]) != (130, "Interrupted.") or "Traceback" in printed:
             self.faults.append(f"Ctrl-C ended with {status} and {last!r}")
@@ -106,6 +108,22 @@ class Chain:
         if left != wanted:
             self.faults.append(f"left in the folder, or missing: {sorted(left ^ wanted)}")
         self._new_folder()
+
+
+def is_too_early(status, printed):
+    """Whether Ctrl-C came before a command could say what it does: in Python's start, or ours.
+
+    Python then ends with SIGINT or 1; what it prints, if anything, ends with `KeyboardInterrupt`,
+    and shows no code but Python's own and that of `FIRST`.
+    """
+    files = [pathlib.Path(file) for file in re.findall(r'File "(.+?)", line', printed)]
+    started = any(
+        "site-packages" in file.parts or (file.is_relative_to(ROOT) and file not in FIRST)
+        for file in files
+    )
+    words = printed.splitlines()[-1:]
+    in_words = status in (-signal.SIGINT, 1) and words == ["KeyboardInterrupt"] and not started
+    return in_words or (status == -signal.SIGINT and not printed)
 
 
 def numbers(results):
@@ -163,7 +181,7 @@ def row(what, chain):
     where = ", ".join(f"{phase} {count}" for phase, count in sorted(chain.phases.items()))
     tried = chain.phases.total()
     if chain.too_early:
-        where += f"; {chain.too_early} before Python had started"
+        where += f"; {chain.too_early} before the command had started"
     faults = f"; {'; '.join(chain.faults)}" if chain.faults else ""
     return table.Row(what, tried, tried - len(chain.faults), f"0 ({where}){faults}")
 
