@@ -6,11 +6,12 @@ a line has become a billion, makes dates of texts, and lets Python's own errors 
 
 import yaml
 
+from reproduce.messages import one_line
+
 CHARACTERS = 100_000
 VALUES = 10_000  # after aliases are replaced by what they stand for
 DEPTH = 20
 LARGEST = 2**63 - 1  # of integers
-LONGEST = 200  # what is told of PyYAML's messages, which quote whole tags and aliases
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = {_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map")}
@@ -39,9 +40,9 @@ def parse(text):
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
-        raise StrictYamlError(place + _one_line(error.problem)) from error
+        raise StrictYamlError(place + one_line(error.problem)) from error
     except yaml.YAMLError as error:  # characters that no YAML may hold
-        raise StrictYamlError(_one_line(str(error))) from error
+        raise StrictYamlError(one_line(error)) from error
 
 
 class _Loader(yaml.SafeLoader):
@@ -107,11 +108,6 @@ _Loader.add_constructor(None, _refuse)
 
 def _error(problem, mark):
     return yaml.constructor.ConstructorError(None, None, problem, mark)
-
-
-def _one_line(message):
-    line = " ".join(message.split())
-    return line if len(line) <= LONGEST else line[:LONGEST] + "…"
 
 
 def _short(text):

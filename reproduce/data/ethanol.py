@@ -18,10 +18,10 @@ from reproduce.data.store import (
     check_sha256,
     download,
     find_root,
-    one_line,
     read_file,
     writable_root,
 )
+from reproduce.messages import one_line
 
 PREPARED = Prepared(
     "Ethanol (UCI's gas sensor data)",

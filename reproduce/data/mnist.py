@@ -19,10 +19,10 @@ from reproduce.data.store import (
     check_sha256,
     download,
     find_root,
-    one_line,
     read_file,
     writable_root,
 )
+from reproduce.messages import one_line
 
 PREPARED = Prepared("MNIST", builder="mnist:3.0.1", folder="mnist/3.0.1", megabytes=200)
 _URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"

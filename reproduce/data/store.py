@@ -12,6 +12,7 @@ import sys
 import urllib.request
 
 from reproduce import interrupts
+from reproduce.messages import one_line
 
 SOURCES = ("auto", "real", "stand-in")
 _CONNECTION_TIMEOUT = 10  # seconds
@@ -123,12 +124,6 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}.") from error
-
-
-def one_line(error: Exception) -> str:
-    """The message of an error, of which TFDS makes many lines, as the beginning of one."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 200 else text[:200] + " …"
 
 
 def writable_root(root: Path, folder: Path) -> Path:

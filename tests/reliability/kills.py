@@ -25,7 +25,7 @@ import time
 from tests.reliability import processes, table
 
 NAME = "kills"
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 FIRST = (ROOT / "reproduce" / "__init__.py", ROOT / "reproduce" / "interrupts.py")
 FORKED, WHOLE = "imported beforehand", "start-up included"
 PARTS = [
@@ -116,7 +116,7 @@ def is_too_early(status, printed):
     Python then ends with SIGINT or 1; what it prints, if anything, ends with `KeyboardInterrupt`,
     and shows no code but Python's own and that of `FIRST`.
     """
-    files = [pathlib.Path(file) for file in re.findall(r'File "(.+?)", line', printed)]
+    files = [pathlib.Path(file).resolve() for file in re.findall(r'File "(.+?)", line', printed)]
     started = any(
         "site-packages" in file.parts or (file.is_relative_to(ROOT) and file not in FIRST)
         for file in files
