@@ -61,7 +61,7 @@ def multiplications(monkeypatch):
         record.append((rows, *sizes[-2:]))
         return matmul(a, b)
 
-    monkeypatch.setattr(matrix_functions.ops, "matmul", recording_matmul)
+    monkeypatch.setattr(matrix_functions.products.ops, "matmul", recording_matmul)
     return record
 
 
@@ -69,7 +69,7 @@ def multiplications(monkeypatch):
 @given(dims)
 def test_the_splits_cost_as_little_as_the_best_of_all_orders(dims):
     last = len(dims) - 2
-    chosen = order_from_splits(matrix_functions._cheapest_splits(tuple(dims)), 0, last)
+    chosen = order_from_splits(matrix_functions.products._cheapest_splits(tuple(dims)), 0, last)
     best = min(shape_and_cost(order, dims)[1] for order in all_orders(0, last))
     assert shape_and_cost(chosen, dims)[1] == best
 

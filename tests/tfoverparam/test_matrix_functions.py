@@ -211,10 +211,10 @@ def test_squared_norm_by_hand():
 @pytest.mark.parametrize("hidden, by_grams", [(1, True), (5, True), (7, False), (30, False)])
 def test_squared_norm_the_cheaper_way(hidden, by_grams, monkeypatch):
     # 2 h^2 (8 + 8) multiplications by the Gram matrices, 3 * 8 * 8 h by way of the product.
-    grams = matrix_functions._squared_norm_by_grams
+    grams = matrix_functions.products._squared_norm_by_grams
     used = []
     monkeypatch.setattr(
-        matrix_functions, "_squared_norm_by_grams", lambda *ab: used.append(ab) or grams(*ab)
+        matrix_functions.products, "_squared_norm_by_grams", lambda *ab: used.append(ab) or grams(*ab)
     )
     squared_norm_of_product([ops.ones((8, hidden)), ops.ones((hidden, 8))])
     assert bool(used) == by_grams

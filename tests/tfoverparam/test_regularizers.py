@@ -207,9 +207,9 @@ def cheap(a, b):
 @pytest.mark.parametrize("shape", GRAM_SHAPES + PRODUCT_SHAPES)
 def test_the_cheaper_way_to_the_squared_norm_is_taken(shape, monkeypatch):
     calls = []
-    by_grams = matrix_functions._squared_norm_by_grams
+    by_grams = matrix_functions.products._squared_norm_by_grams
     monkeypatch.setattr(
-        matrix_functions, "_squared_norm_by_grams", lambda *a: calls.append(a) or by_grams(*a)
+        matrix_functions.products, "_squared_norm_by_grams", lambda *a: calls.append(a) or by_grams(*a)
     )
     cheap(*pair(shape))
     assert len(calls) == (shape in GRAM_SHAPES)
