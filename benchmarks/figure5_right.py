@@ -17,8 +17,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-from reproduce import cli, config, figure5_right, mnist_convnet  # noqa: E402
-from reproduce.device import device  # noqa: E402
+from reproduce import figure5_right  # noqa: E402
+from reproduce.harness import cli, config  # noqa: E402
+from reproduce import mnist_convnet  # noqa: E402
+from reproduce.harness.device import device  # noqa: E402
 
 
 def by_hand(training, images, labels):

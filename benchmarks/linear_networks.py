@@ -19,7 +19,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from reproduce import data  # noqa: E402
-from reproduce.linear_program import Program, Run, initial_factors  # noqa: E402
+from reproduce.linear_networks.program import Program, Run, initial_factors  # noqa: E402
 from tfoverparam import FactorizedDense  # noqa: E402
 
 RATE = 1e-4

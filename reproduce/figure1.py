@@ -6,7 +6,7 @@ Draws the curve Gamma with the field F that depth 3 makes of a constant gradient
 the integral of F over Gamma, by quadrature and by Lemma 3's closed form.
 """
 
-from reproduce import cli
+from reproduce.harness import cli
 
 cli.quiet_tensorflow()
 
@@ -16,7 +16,7 @@ import time  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from reproduce import plots  # noqa: E402
+from reproduce.paper import plots  # noqa: E402
 from reproduce.claims import format_table, judge  # noqa: E402
 from reproduce.theory import results  # noqa: E402
 from reproduce.theory.line_integral import (  # noqa: E402

@@ -7,7 +7,7 @@ in the paper, and again from the product of each network: only then does a diffe
 it emulates.
 """
 
-from reproduce import cli
+from reproduce.harness import cli
 
 cli.quiet_tensorflow()
 

@@ -10,7 +10,7 @@ arm `plotted` is what is laid over the paper's curves alone: at depth 3, where t
 takes anything from 15,000 to 60,000 iterations, five seeds are too few.
 """
 
-from reproduce import cli
+from reproduce.harness import cli
 
 cli.quiet_tensorflow()
 

@@ -6,7 +6,7 @@ Runs every learning rate of the paper's grid, and gradient descent on a single l
 each curve is the rate with the least final loss.
 """
 
-from reproduce import cli
+from reproduce.harness import cli
 
 cli.quiet_tensorflow()
 

@@ -5,7 +5,7 @@
 Gradient descent at depth 3 runs at every rate of the paper's grid, for comparison.
 """
 
-from reproduce import cli
+from reproduce.harness import cli
 
 cli.quiet_tensorflow()
 

@@ -6,7 +6,7 @@ Runs every learning rate of the paper's grid. A single layer runs at the rate th
 follows; of the deeper networks the rate with the least final loss is laid over the paper's curve.
 """
 
-from reproduce import cli
+from reproduce.harness import cli
 
 cli.quiet_tensorflow()
 

@@ -19,7 +19,7 @@ nothing else is changed. The arms differ in what the tutorial's L2 penalty then 
     second_network        both versions of a small network with batch normalization, no L2
 """
 
-from reproduce import cli
+from reproduce.harness import cli
 
 cli.quiet_tensorflow()
 
@@ -31,21 +31,13 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 from tensorboard.plugins.hparams import api as hparams  # noqa: E402
 
-from reproduce import (  # noqa: E402
-    config,
-    curves,
-    data,
-    logs,
-    mnist_convnet,
-    paper,
-    plots,
-    records,
-    report,
-    workers,
-)
+from reproduce import data, paper, report  # noqa: E402
+from reproduce.harness import config, curves, records, tensorboard as logs  # noqa: E402
+from reproduce.mnist_convnet import replicas as workers, training as mnist_convnet  # noqa: E402
+from reproduce.paper import plots  # noqa: E402
 from reproduce.claims import figure5_right as claims  # noqa: E402
 from reproduce.claims import format_table, only_comparable  # noqa: E402
-from reproduce.device import device  # noqa: E402
+from reproduce.harness.device import device  # noqa: E402
 
 FIGURE = "figure5_right"
 PANEL = claims.PANEL

@@ -11,19 +11,12 @@ import pathlib
 
 import numpy as np
 
-from reproduce import (
-    curves,
-    data,
-    figure1,
-    linear_networks,
-    mnist_convnet,
-    records,
-    regression,
-    robustness,
-    strict_yaml,
-)
+from reproduce import data, figure1, regression, robustness
+from reproduce.harness import curves, records, strict_yaml
+from reproduce import linear_networks
+from reproduce import mnist_convnet
 from reproduce.claims import robustness as robustness_checks
-from reproduce.optimum import optimum
+from reproduce.linear_networks.optimum import optimum
 
 ROUNDED = 5e-6  # half a unit of the six digits that are kept, of a number that begins with 1
 LAST_BIT = 1 + 2**-23
@@ -101,7 +94,7 @@ def recomputed(figure, sources, iterations, progress):
         `Prefix`, panel by panel.
 
     Raises:
-        reproduce.records.RecordsError: If there are no results.
+        reproduce.harness.records.RecordsError: If there are no results.
         reproduce.data.DataError: If the data that they were made from is not to be had.
     """
     folder = sources.results / figure

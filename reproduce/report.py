@@ -7,8 +7,8 @@ import json
 import pathlib
 import statistics
 
-from reproduce import cli
-from reproduce.disk import held, write_atomically
+from reproduce.harness import cli
+from reproduce.harness.files import held, write_atomically
 
 ROOT = pathlib.Path(__file__).parent.parent
 DISTANCE = "Distance to the paper's curve: RMS of log10(ours/paper), median over the seeds"
@@ -22,7 +22,7 @@ def summary(figure, title, command, dataset, config_digest, records, verdicts, d
         figure: Name of the figure. `title`: what it shows. `command`: what made the folder.
         dataset: The `reproduce.data.Dataset` it was made from.
         config_digest: Digest of the configuration that all runs share.
-        records: All `reproduce.records.Record`s of the folder.
+        records: All `reproduce.harness.records.Record`s of the folder.
         verdicts: A list of `reproduce.claims.Verdict`.
         distances: RMS of log10(ours/paper): a dict from series to a dict from seed to number.
         tables: From a title to a list of rows, each a dict from column to value.

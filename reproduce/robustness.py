@@ -9,7 +9,7 @@ the concentration for a target, and on scikit-learn's breast cancer data, for p 
 versions of the full data of growing condition number.
 """
 
-from reproduce import cli
+from reproduce.harness import cli
 
 cli.quiet_tensorflow()
 
@@ -19,20 +19,14 @@ import time  # noqa: E402
 
 import numpy as np  # noqa: E402
 
-from reproduce import (  # noqa: E402
-    claims,
-    config,
-    curves,
-    data,
-    linear_networks,
-    plots,
-    records,
-    report,
-)
+from reproduce import claims, data, report  # noqa: E402
+from reproduce.harness import config, curves, records  # noqa: E402
+from reproduce import linear_networks  # noqa: E402
+from reproduce.paper import plots  # noqa: E402
 from reproduce.claims import robustness as checks  # noqa: E402
 from reproduce.data import variants  # noqa: E402
-from reproduce.device import device  # noqa: E402
-from reproduce.optimum import optimum  # noqa: E402
+from reproduce.harness.device import device  # noqa: E402
+from reproduce.linear_networks.optimum import optimum  # noqa: E402
 
 TITLE = "Robustness: on which data, and for which loss, does depth accelerate?"
 SEEDS = list(range(3, 23))
@@ -154,7 +148,7 @@ def _settings(panel, settings):
 
 
 def measure(panel, dataset, settings, arguments, checkpoints):
-    """Choose each depth's rate, then count its iterations: a `reproduce.records.Record`."""
+    """Choose each depth's rate, then count its iterations: a `reproduce.harness.records.Record`."""
     started = time.time()
     task = panel.variant(dataset)
     _, least = optimum(task.features, task.targets, panel.p)

@@ -18,7 +18,7 @@ compared. On a machine like that of the results, few curves need it.
 Everything runs in one thread: how many there are decides the order of sums.
 """
 
-from reproduce import cli
+from reproduce.harness import cli
 
 cli.quiet_tensorflow()
 

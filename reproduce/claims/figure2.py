@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reproduce import curves
+from reproduce.harness import curves
 from reproduce.claims import judge, not_run, regression
 
 PANELS = {"fig2L_l2": "l2", "fig2R_l4": "l4"}
@@ -13,7 +13,7 @@ BOUND = 0.05  # decades
 
 
 def verdicts(records):
-    """All verdicts on this figure, from the `reproduce.records.Record`s of its folder."""
+    """All verdicts on this figure, from the `reproduce.harness.records.Record`s of its folder."""
     result = []
     for panel, loss in PANELS.items():
         groups = regression.groups(records, panel)

@@ -10,7 +10,7 @@ NAMES = ("1-layer", "2-layer", "3-layer")
 
 
 def verdicts(records):
-    """All verdicts on this figure, from the `reproduce.records.Record`s of its folder."""
+    """All verdicts on this figure, from the `reproduce.harness.records.Record`s of its folder."""
     result = []
     left, right = (regression.groups(records, panel) for panel in (L2, L4))
     for series, first, bound in zip(NAMES, (10_000, 50_000, 200_000), (0.02, 0.05, 0.05)):

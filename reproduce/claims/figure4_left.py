@@ -8,7 +8,7 @@ COMMAND = "python -m reproduce.figure4_left --seeds 0 1 2 3 4"
 
 
 def verdicts(records):
-    """All verdicts on this figure, from the `reproduce.records.Record`s of its folder."""
+    """All verdicts on this figure, from the `reproduce.harness.records.Record`s of its folder."""
     groups = regression.groups(records, PANEL)
     return [
         _is_faster(groups, statement, faster, slower)

@@ -12,7 +12,7 @@ AT_ONCE = 100
 
 
 def verdicts(records):
-    """All verdicts on this figure, from the `reproduce.records.Record`s of its folder."""
+    """All verdicts on this figure, from the `reproduce.harness.records.Record`s of its folder."""
     groups = regression.groups(records, PANEL)
     return [
         regression.close_to_the_paper(groups, PANEL, "1-layer", 1000, 0.02, SOURCE, COMMAND),

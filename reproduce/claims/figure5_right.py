@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from reproduce import curves, paper
+from reproduce import paper
+from reproduce.harness import curves
 from reproduce.claims import judge, not_run
 
 PANEL = "fig5R_mnist"
@@ -16,7 +17,7 @@ def verdicts(records):
     """All verdicts that concern this figure.
 
     Args:
-        records: The `reproduce.records.Record`s of one results folder.
+        records: The `reproduce.harness.records.Record`s of one results folder.
 
     Returns:
         A list of `Verdict`. What has not been run says so, and how to run it.

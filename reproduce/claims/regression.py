@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from reproduce import curves, paper
+from reproduce import paper
+from reproduce.harness import curves
 from reproduce.claims import judge, not_run
 
 

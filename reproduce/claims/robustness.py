@@ -13,7 +13,7 @@ FLOOR = 1e-6  # of the loss at zero: below it, float32 decides how far a run get
 
 
 def verdicts(records):
-    """All verdicts, from the `reproduce.records.Record`s of the folder."""
+    """All verdicts, from the `reproduce.harness.records.Record`s of the folder."""
     by_panel = {record.panel: record for record in records}
     return [
         *(_accelerates(by_panel, p) for p in (2, 4, 6)),

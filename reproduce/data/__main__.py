@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 import sys
 
-from reproduce import cli
+from reproduce.harness import cli
 from reproduce.data import DataError, load_ethanol, load_mnist
 
 cli.quiet_tensorflow()

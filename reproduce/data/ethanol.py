@@ -21,7 +21,7 @@ from reproduce.data.store import (
     read_file,
     writable_root,
 )
-from reproduce.messages import one_line
+from reproduce.harness.messages import one_line
 
 PREPARED = Prepared(
     "Ethanol (UCI's gas sensor data)",

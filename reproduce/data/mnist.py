@@ -22,7 +22,7 @@ from reproduce.data.store import (
     read_file,
     writable_root,
 )
-from reproduce.messages import one_line
+from reproduce.harness.messages import one_line
 
 PREPARED = Prepared("MNIST", builder="mnist:3.0.1", folder="mnist/3.0.1", megabytes=200)
 _URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"

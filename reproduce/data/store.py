@@ -11,8 +11,8 @@ import shutil
 import sys
 import urllib.request
 
-from reproduce import interrupts
-from reproduce.messages import one_line
+from reproduce.harness import interrupts
+from reproduce.harness.messages import one_line
 
 SOURCES = ("auto", "real", "stand-in")
 _CONNECTION_TIMEOUT = 10  # seconds

@@ -1,6 +1,6 @@
 """`python -m reproduce.theory`: compute every row, print the table, write the summary."""
 
-from reproduce import cli
+from reproduce.harness import cli
 
 cli.quiet_tensorflow()
 

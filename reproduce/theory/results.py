@@ -4,7 +4,8 @@ import json
 import os
 import types
 
-from reproduce import cli, config, disk, records, report
+from reproduce import report
+from reproduce.harness import cli, config, files as disk, records
 
 NO_DATA = types.SimpleNamespace(description="none", source="none", fingerprint="")
 

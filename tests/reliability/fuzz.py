@@ -19,8 +19,8 @@ NAME = "fuzz"
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 # What is to be covered. All else is imported as it is: TensorFlow would take minutes.
 INSTRUMENTED = [
-    "reproduce.config",
-    "reproduce.strict_yaml",
+    "reproduce.harness.config",
+    "reproduce.harness.strict_yaml",
     "tfoverparam.datasets.gas_sensor_drift.text_format",
     "yaml",
 ]

@@ -7,7 +7,7 @@ import tempfile
 
 import yaml
 
-from reproduce import config
+from reproduce.harness import config
 from tfoverparam.datasets.gas_sensor_drift.text_format import (
     GASES,
     SENSORS,

@@ -26,7 +26,10 @@ from tests.reliability import processes, table
 
 NAME = "kills"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FIRST = (ROOT / "reproduce" / "__init__.py", ROOT / "reproduce" / "interrupts.py")
+FIRST = tuple(
+    ROOT / "reproduce" / file
+    for file in ("__init__.py", "harness/__init__.py", "harness/interrupts.py")
+)
 FORKED, WHOLE = "imported beforehand", "start-up included"
 PARTS = [
     ("figure3", FORKED, signal.SIGKILL, 30),
@@ -128,7 +131,7 @@ def is_too_early(status, printed):
 
 def numbers(results):
     """What the records say, without when and where: from a run's name to plain values."""
-    from reproduce import records
+    from reproduce.harness import records
 
     return {record.name: record.numbers() for record in records.read_records(results)}
 

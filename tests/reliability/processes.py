@@ -105,7 +105,7 @@ class Forked:
 
 
 def _run(module, folder, given, user):
-    from reproduce import interrupts
+    from reproduce.harness import interrupts
 
     # As at the start of `python -m reproduce.MODULE`.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -118,8 +118,8 @@ def _run(module, folder, given, user):
     os.rename(f"printed-{os.getpid()}", "printed")
     from reproduce import linear_networks
 
-    linear_networks.SECONDS_BETWEEN_CHECKPOINTS = 0.1
-    linear_networks.SEGMENT = 2e8
+    linear_networks.population.SECONDS_BETWEEN_CHECKPOINTS = 0.1
+    linear_networks.population.SEGMENT = 2e8
     main = importlib.import_module(f"reproduce.{module}").main
     if user is not None:
         os.setgroups([])

@@ -5,7 +5,7 @@ import pathlib
 import shutil
 import sys
 
-from reproduce import records
+from reproduce.harness import records
 from tests.reliability import processes
 from tests.reliability.strategies import EPSILON, run_together, tf_configs
 from tests.reliability.table import Row

@@ -2,7 +2,8 @@
 
 import pytest
 
-from reproduce import claims, paper, records
+from reproduce import claims, paper
+from reproduce.harness import records
 from reproduce.claims import figure3
 
 

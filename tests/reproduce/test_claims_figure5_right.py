@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from reproduce import claims, paper, records
+from reproduce import claims, paper
+from reproduce.harness import records
 from reproduce.claims import figure5_right
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from reproduce import claims, records
+from reproduce import claims
+from reproduce.harness import records
 from reproduce.claims import figure2, figure4_left, figure4_right, figure5_left, regression
 
 

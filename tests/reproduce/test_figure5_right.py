@@ -13,7 +13,8 @@ import time
 import pandas as pd
 import pytest
 
-from reproduce import cli, config, figure5_right, records, report
+from reproduce import figure5_right, report
+from reproduce.harness import cli, config, records
 
 ROOT = pathlib.Path(__file__).parents[2]
 STAND_IN = ["--data", "stand-in", "--quiet"]

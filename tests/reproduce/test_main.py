@@ -6,7 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from reproduce import __main__, cli
+from reproduce import __main__
+from reproduce.harness import cli
 
 EXPERIMENTS = [
     each for each in __main__.COMMANDS if each not in ("reproduce.data", "reproduce.report")

@@ -14,17 +14,15 @@ import yaml
 
 from reproduce import (
     claims,
-    cli,
-    config,
     figure2,
     figure3,
     figure4_left,
     figure4_right,
     figure5_left,
-    linear_networks,
-    records,
     regression,
 )
+from reproduce.harness import cli, config, records
+from reproduce import linear_networks
 
 ROOT = pathlib.Path(__file__).parents[2]
 RATES = [0.001, 0.01, 10.0]
@@ -176,8 +174,8 @@ def test_a_second_start_runs_nothing_again(finished, monkeypatch):
 
 def test_killed_anywhere_and_resumed_the_records_are_the_same(finished, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(linear_networks, "SEGMENT", 1e7)
-    monkeypatch.setattr(linear_networks, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+    monkeypatch.setattr(linear_networks.population, "SEGMENT", 1e7)
+    monkeypatch.setattr(linear_networks.population, "SECONDS_BETWEEN_CHECKPOINTS", -1)
     save, train = records.ResultsFolder.save, linear_networks.train
     saved = []
 
@@ -208,7 +206,7 @@ def test_killed_anywhere_and_resumed_the_records_are_the_same(finished, tmp_path
 
 OTHER = """
 import pathlib, shutil, sys, time
-from reproduce import disk
+from reproduce.harness import files as disk
 source, target = map(pathlib.Path, sys.argv[1:3])
 target.mkdir(parents=True)
 with disk.held(target / ".lock", sys.argv[3:]):

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from reproduce import cli, report
+from reproduce import report
+from reproduce.harness import cli
 
 SUMMARY = {
     "figure": "figure0",

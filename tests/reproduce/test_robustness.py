@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import yaml
 
-from reproduce import claims, cli, data, records, robustness
+from reproduce import claims, data, robustness
+from reproduce.harness import cli, records
 from reproduce.claims import robustness as checks
 from reproduce.data import variants
 

@@ -7,7 +7,8 @@ import shutil
 import pytest
 import yaml
 
-from reproduce import figure3, records
+from reproduce import figure3
+from reproduce.harness import records
 
 CONFIG = {
     "steps": 40,

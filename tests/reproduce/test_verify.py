@@ -8,16 +8,10 @@ import types
 import numpy as np
 import pytest
 
-from reproduce import (
-    curves,
-    data,
-    figure4_right,
-    linear_networks,
-    mnist_convnet,
-    prefixes,
-    records,
-    verify,
-)
+from reproduce import data, figure4_right, prefixes, verify
+from reproduce.harness import curves, records
+from reproduce import linear_networks
+from reproduce import mnist_convnet
 
 STEPS = 12
 

@@ -214,7 +214,9 @@ def test_squared_norm_the_cheaper_way(hidden, by_grams, monkeypatch):
     grams = matrix_functions.products._squared_norm_by_grams
     used = []
     monkeypatch.setattr(
-        matrix_functions.products, "_squared_norm_by_grams", lambda *ab: used.append(ab) or grams(*ab)
+        matrix_functions.products,
+        "_squared_norm_by_grams",
+        lambda *ab: used.append(ab) or grams(*ab),
     )
     squared_norm_of_product([ops.ones((8, hidden)), ops.ones((hidden, 8))])
     assert bool(used) == by_grams

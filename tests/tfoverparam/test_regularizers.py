@@ -209,7 +209,9 @@ def test_the_cheaper_way_to_the_squared_norm_is_taken(shape, monkeypatch):
     calls = []
     by_grams = matrix_functions.products._squared_norm_by_grams
     monkeypatch.setattr(
-        matrix_functions.products, "_squared_norm_by_grams", lambda *a: calls.append(a) or by_grams(*a)
+        matrix_functions.products,
+        "_squared_norm_by_grams",
+        lambda *a: calls.append(a) or by_grams(*a),
     )
     cheap(*pair(shape))
     assert len(calls) == (shape in GRAM_SHAPES)

@@ -5,7 +5,7 @@ import sys
 
 import yaml
 
-from reproduce import cli
+from reproduce.harness import cli
 from tests.reliability.inputs.bad_input import BadInput, command, written
 
 FIGURE = "reproduce.figure5_right"

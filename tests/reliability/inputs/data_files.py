@@ -8,9 +8,9 @@ from unittest import mock
 
 import numpy as np
 
-from reproduce import records
+from reproduce.harness import records
 from reproduce.data import mnist
-from reproduce.records import RecordsError
+from reproduce.harness.records import RecordsError
 from tests.reliability.inputs.bad_input import BadInput, command, written
 
 LINE = "1;10 " + " ".join(f"{index}:{index}" for index in range(1, 129)) + "\n"

@@ -17,8 +17,8 @@ import os
 
 import tensorflow as tf
 
-from reproduce import config
-from reproduce.cli import UsageError
+from reproduce.harness import config
+from reproduce.harness.cli import UsageError
 
 STRATEGIES = ("one-machine", "multi-worker")
 EXAMPLE = (

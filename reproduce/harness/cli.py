@@ -10,12 +10,12 @@ import sys
 
 from tqdm import tqdm
 
-from reproduce import config as configuration
-from reproduce import interrupts
+from reproduce.harness import config as configuration
+from reproduce.harness import interrupts
 from reproduce.data import DataError
-from reproduce.records import RecordsError, ResultsFolder, slug
+from reproduce.harness.records import RecordsError, ResultsFolder, slug
 
-CONFIGS = pathlib.Path(__file__).parent.parent / "configs"
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 RESUMABLE = "Finished runs are kept; add --resume to go on from them."
 REPEATABLE = "Nothing is kept; start the same command again."
 
@@ -161,7 +161,7 @@ def results_folder(arguments, figure, dataset, settings, **more):
     Its results are of one data set and configuration, and of one value of each of `more`.
 
     Raises:
-        reproduce.records.RecordsError: If it holds others, or holds any without --resume.
+        reproduce.harness.records.RecordsError: If it holds others, or holds any without --resume.
     """
     folder = arguments.out or log_root(arguments, figure, dataset) / "results"
     identity = {

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from reproduce.split_batch import SplitBatchNormalization, SplitDropout
+from reproduce.mnist_convnet.split_batch import SplitBatchNormalization, SplitDropout
 from tfoverparam import FactorizedDense
 from tfoverparam.initializers import derive_seed
 

@@ -6,7 +6,7 @@ import shutil
 
 import tensorflow as tf
 
-from reproduce.disk import RecordsError
+from reproduce.harness.files import RecordsError
 
 
 @contextlib.contextmanager

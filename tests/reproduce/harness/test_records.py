@@ -7,7 +7,7 @@ import types
 import pandas as pd
 import pytest
 
-from reproduce import records
+from reproduce.harness import records
 
 IDENTITY = {"figure": "f", "config": {"steps": 3}, "data": {"source": "real"}}
 

@@ -29,8 +29,8 @@ from importlib import metadata
 
 import yaml
 
-from reproduce import strict_yaml
-from reproduce.disk import RecordsError, held, write_atomically
+from reproduce.harness import strict_yaml
+from reproduce.harness.files import RecordsError, held, write_atomically
 
 VERSION = 1
 CURVE_COLUMNS = ("panel", "series", "seed", "learning_rate", "iteration", "value")
@@ -260,7 +260,7 @@ def provenance(device, dataset):
 
 def _git(*arguments):
     """What git says about this checkout; None where there is no git or no checkout."""
-    root = pathlib.Path(__file__).parent
+    root = pathlib.Path(__file__).parents[1]
     try:
         result = subprocess.run(
             ["git", "-C", str(root.parent), *arguments], capture_output=True, text=True, timeout=20

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 import yaml
 
-from reproduce import cli, config, figure5_right
+from reproduce import figure5_right
+from reproduce.harness import cli, config
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from reproduce import disk, logs
+from reproduce.harness import files as disk, tensorboard as logs
 
 
 def test_the_folder_holds_one_log_and_nothing_of_an_interrupted_start(tmp_path):

@@ -5,7 +5,13 @@ import functools
 import numpy as np
 import pytest
 
-from reproduce.gradient_flow import end_to_end, gradient_flow, jacobian, sharpness, velocity
+from reproduce.linear_networks.gradient_flow import (
+    end_to_end,
+    gradient_flow,
+    jacobian,
+    sharpness,
+    velocity,
+)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ a line has become a billion, makes dates of texts, and lets Python's own errors 
 
 import yaml
 
-from reproduce.messages import one_line
+from reproduce.harness.messages import one_line
 
 CHARACTERS = 100_000
 VALUES = 10_000  # after aliases are replaced by what they stand for
@@ -29,7 +29,7 @@ def parse(text):
 
     Example:
 
-    >>> from reproduce.strict_yaml import parse
+    >>> from reproduce.harness.strict_yaml import parse
     >>> parse("{steps: 3, rates: [0.1, 1.0e-2]}")
     {'steps': 3, 'rates': [0.1, 0.01]}
     """

@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from reproduce import disk
+from reproduce.harness import files as disk
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 HOLDER = """
 import pathlib, sys, time
-from reproduce import disk
+from reproduce.harness import files as disk
 path, *names = sys.argv[1:]
 with disk.held(pathlib.Path(path), names):
     print("held", flush=True)
@@ -112,7 +112,7 @@ def test_no_two_processes_hold_a_name_and_none_waits_for_ever(tmp_path):
     # Each reserves the same names in an order of its own, again and again.
     program = """
 import os, pathlib, random, sys, time
-from reproduce import disk
+from reproduce.harness import files as disk
 folder = pathlib.Path(sys.argv[1])
 for turn in range(30):
     names = random.sample("abcdef", 3)

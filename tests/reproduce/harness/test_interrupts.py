@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from reproduce import cli
+from reproduce.harness import cli
 
-ROOT = pathlib.Path(__file__).parents[2]
+ROOT = pathlib.Path(__file__).parents[3]
 
 
 def run(program):
@@ -40,7 +40,10 @@ def test_in_a_program_that_imports_the_package_ctrl_c_is_left_alone():
 
 
 def test_when_its_work_is_done_a_command_ends_as_it_would():
-    work = "from reproduce import cli\nwith cli.reported_errors(): print('done', flush=True)"
+    work = (
+        "from reproduce.harness import cli\n"
+        "with cli.reported_errors(): print('done', flush=True)"
+    )
     command = f"sys.argv[0] = '-m'\nimport reproduce\n{work}\n{KILL}\nsys.exit(3)"
     assert run(command) == (3, "done\n", "")
     assert run(f"{work}\ntry: {KILL}\nexcept KeyboardInterrupt: print('caught')")[1] == (
@@ -48,7 +51,7 @@ def test_when_its_work_is_done_a_command_ends_as_it_would():
     )
 
 
-COMMAND = "sys.argv[0] = '-m'\nfrom reproduce import cli, interrupts\n"
+COMMAND = "sys.argv[0] = '-m'\nfrom reproduce.harness import cli, interrupts\n"
 ENDED = (130, "printed before\n", f"\nInterrupted. {cli.RESUMABLE}\n")
 
 

@@ -13,11 +13,10 @@ import time
 
 import numpy as np
 
-from reproduce import config
-from reproduce.disk import write_atomically
-from reproduce.linear_program import OPTIMIZERS, Program, Run, initial_factors, losses
+from reproduce.harness import config
+from reproduce.harness.files import write_atomically
+from reproduce.linear_networks.program import Program, Run, losses
 
-__all__ = ["OPTIMIZERS", "Run", "Trajectory", "initial_factors", "losses", "train"]
 
 SEGMENT = 6e10  # multiply-adds between two looks at the outside world: about a second
 SECONDS_BETWEEN_CHECKPOINTS = 30

@@ -13,23 +13,14 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from reproduce import (
-    claims,
-    cli,
-    config,
-    curves,
-    data,
-    linear_networks,
-    logs,
-    paper,
-    plots,
-    records,
-    report,
-)
+from reproduce import claims, data, paper, report
+from reproduce.harness import cli, config, curves, records, tensorboard as logs
+from reproduce import linear_networks
+from reproduce.paper import plots
 from reproduce.claims import regression as checks
-from reproduce.device import device
-from reproduce.gradient_flow import end_to_end, gradient_flow, sharpness
-from reproduce.optimum import optimum
+from reproduce.harness.device import device
+from reproduce.linear_networks.gradient_flow import end_to_end, gradient_flow, sharpness
+from reproduce.linear_networks.optimum import optimum
 
 ARMS = ("all", "plotted")
 HORIZONS = (0.01, 0.1, 0.4, 1.0)  # of the iterations, at which the best rates are compared
@@ -90,7 +81,7 @@ class Config:
             if not any(len(paper.curve(panel.name, each.name)) for each in panel.series):
                 raise config.ConfigError(
                     f"{panel.name}: one of its series, at least, must be a curve of the paper's "
-                    "that reproduce/paper_curves.csv has. "
+                    "that reproduce/paper/curves.csv has. "
                     f"Received: {', '.join(each.name for each in panel.series)}"
                 )
             for series in panel.series:

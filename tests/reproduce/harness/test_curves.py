@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reproduce import curves
+from reproduce.harness import curves
 
 
 def test_smoothed_is_a_running_median():

@@ -8,7 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from reproduce import figure5_right, records, workers
+from reproduce import figure5_right
+from reproduce.harness import records
+from reproduce.mnist_convnet import replicas as workers
 from tests.reliability.strategies import run_together, tf_configs
 
 FLAGS = ["--data", "stand-in", "--quiet", "--set", "batch_size=8"]

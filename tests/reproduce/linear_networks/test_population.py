@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from reproduce import linear_networks
-from reproduce.disk import RecordsError
+from reproduce.harness.files import RecordsError
 from reproduce.linear_networks import Run, initial_factors, train
 from tfoverparam import EndToEnd, FactorizedDense
 
@@ -136,8 +136,8 @@ def diverges_at(run, features, targets, steps):
 
 @pytest.fixture
 def small_segments(monkeypatch):
-    monkeypatch.setattr(linear_networks, "SEGMENT", 3e4)
-    monkeypatch.setattr(linear_networks, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+    monkeypatch.setattr(linear_networks.population, "SEGMENT", 3e4)
+    monkeypatch.setattr(linear_networks.population, "SECONDS_BETWEEN_CHECKPOINTS", -1)
 
 
 def test_interrupted_anywhere_it_goes_on_to_the_same_numbers(data, tmp_path, small_segments):
@@ -234,7 +234,7 @@ def test_a_checkpoint_that_is_damaged_is_said_so_and_replaced(
         altered = damaged(path.read_bytes(), dict(stored))
     for content in altered:
         path.write_bytes(content)
-        training = linear_networks._Training([RUNS["adam"]], *data, 20, [0, 20], path)
+        training = linear_networks.population._Training([RUNS["adam"]], *data, 20, [0, 20], path)
         assert training.iteration == 0
         said = f"The checkpoint {path} is damaged, or of other runs: starting from iteration 0.\n"
         assert capsys.readouterr().err == said

@@ -13,7 +13,7 @@ import reprlib
 import types
 import typing
 
-from reproduce import strict_yaml
+from reproduce.harness import strict_yaml
 
 LARGEST = 10**9  # of integers that are to be positive: more iterations, or units, never end
 

@@ -1,6 +1,6 @@
 """The paper's Figures 2 to 5, digitised from the published plots (about 1 % in value).
 
-`paper_curves.csv` has the columns `panel,series,iteration,low,median,high`, where low to high is
+`curves.csv` has the columns `panel,series,iteration,low,median,high`, where low to high is
 the extent of the curve within one pixel column.
 """
 
@@ -13,7 +13,7 @@ import pandas as pd
 @functools.cache
 def curves():
     """All digitised points, a data frame. Do not change it: it is shared."""
-    return pd.read_csv(pathlib.Path(__file__).parent / "paper_curves.csv")
+    return pd.read_csv(pathlib.Path(__file__).parent / "curves.csv")
 
 
 def curve(panel, series):
