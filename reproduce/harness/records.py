@@ -27,10 +27,8 @@ import subprocess
 import typing
 from importlib import metadata
 
-import yaml
-
-from reproduce.harness import strict_yaml
-from reproduce.harness.errors import RecordsError
+from reproduce.harness import config
+from reproduce.harness.errors import ConfigError, RecordsError
 from reproduce.harness.files import held, write_atomically
 
 VERSION = 1
@@ -119,14 +117,12 @@ class ResultsFolder:
     def _claim(self, identity):
         path = self.path / "config.yaml"
         if not path.exists():
-            write_atomically(path, yaml.safe_dump(identity, sort_keys=False))
+            write_atomically(path, config.as_yaml(identity))
             return
         try:
-            found = strict_yaml.parse(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RecordsError(
-                f"{path} is damaged: {error}. Choose another folder with --out."
-            ) from error
+            found = config.read(path)
+        except ConfigError as error:
+            raise RecordsError(f"{error}. Choose another folder with --out.") from error
         different = _differences(identity, found)
         if "records_version" in different:
             raise RecordsError(
