@@ -78,7 +78,7 @@ def write(root=ROOT):
         RecordsError: If something cannot be written.
     """
     root = pathlib.Path(root)
-    with held(root / "results" / ".lock", ["report"]):
+    with held(root / "results", ["report"]):
         said = [_said_of(path) for path in sorted((root / "results").glob("*/summary.json"))]
         if not said:
             raise UsageError(f"There is no summary.json in the folders of {root / 'results'}.")

@@ -13,6 +13,7 @@ import urllib.request
 
 from reproduce.harness import interrupts
 from reproduce.harness.errors import DataError
+from reproduce.harness.files import acquired
 from reproduce.harness.messages import one_line
 
 SOURCES = ("auto", "real", "stand-in")
@@ -57,7 +58,7 @@ class Prepared:
         manual = workspace / "downloads" / "manual"
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with interrupts.raised(), _lock(root):
+            with interrupts.raised(), acquired(root, [self.folder]):
                 if path.is_dir():  # Another process prepared it while we waited.
                     return
                 shutil.rmtree(workspace, ignore_errors=True)  # Left by a start that was killed.
@@ -155,16 +156,3 @@ def download(url: str) -> bytes:
             return response.read()
     except (OSError, http.client.HTTPException) as error:
         raise ConnectionError(f"{url}: {error}") from error
-
-
-@contextlib.contextmanager
-def _lock(folder: Path):
-    # A lock on the folder itself leaves no file behind, and ends with the process even if killed.
-    import fcntl  # POSIX only, so not at the top: reading needs no lock.
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

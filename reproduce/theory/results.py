@@ -28,7 +28,7 @@ def results_folder(path):
 
 def writing_to(folder):
     """A context that keeps other processes from writing into the folder."""
-    return disk.held(folder / ".lock", ["results"])
+    return disk.held(folder, ["results"])
 
 
 def write_summary(folder, figure, title, verdicts, seconds, tables, drawn):

@@ -87,7 +87,8 @@ def forbid(monkeypatch, *names):
 
 
 def tree(path):
-    return sorted(str(entry.relative_to(path)) for entry in path.rglob("*"))
+    found = sorted(str(entry.relative_to(path)) for entry in path.rglob("*"))
+    return [entry for entry in found if not entry.startswith(".locks")]
 
 
 def read_idx(path, header):
