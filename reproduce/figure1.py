@@ -6,7 +6,7 @@ Draws the curve Gamma with the field F that depth 3 makes of a constant gradient
 the integral of F over Gamma, by quadrature and by Lemma 3's closed form.
 """
 
-from reproduce.harness import cli
+from reproduce.harness import cli, interrupts
 
 cli.quiet_tensorflow()
 
@@ -176,4 +176,4 @@ def draw_curve(axes):
 
 
 if __name__ == "__main__":
-    main()
+    interrupts.run(main)

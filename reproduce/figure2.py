@@ -7,7 +7,7 @@ in the paper, and again from the product of each network: only then does a diffe
 it emulates.
 """
 
-from reproduce.harness import cli
+from reproduce.harness import cli, interrupts
 
 cli.quiet_tensorflow()
 
@@ -21,4 +21,4 @@ FIGURE = regression.Figure("figure2", TITLE, __doc__, verdicts)
 main = functools.partial(regression.main, FIGURE)
 
 if __name__ == "__main__":
-    main()
+    interrupts.run(main)

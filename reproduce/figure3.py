@@ -10,7 +10,7 @@ arm `plotted` is what is laid over the paper's curves alone: at depth 3, where t
 takes anything from 15,000 to 60,000 iterations, five seeds are too few.
 """
 
-from reproduce.harness import cli
+from reproduce.harness import cli, interrupts
 
 cli.quiet_tensorflow()
 
@@ -24,4 +24,4 @@ FIGURE = regression.Figure("figure3", TITLE, __doc__, verdicts)
 main = functools.partial(regression.main, FIGURE)
 
 if __name__ == "__main__":
-    main()
+    interrupts.run(main)

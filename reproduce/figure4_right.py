@@ -5,7 +5,7 @@
 Gradient descent at depth 3 runs at every rate of the paper's grid, for comparison.
 """
 
-from reproduce.harness import cli
+from reproduce.harness import cli, interrupts
 
 cli.quiet_tensorflow()
 
@@ -19,4 +19,4 @@ FIGURE = regression.Figure("figure4_right", TITLE, __doc__, verdicts)
 main = functools.partial(regression.main, FIGURE)
 
 if __name__ == "__main__":
-    main()
+    interrupts.run(main)

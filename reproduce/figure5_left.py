@@ -6,7 +6,7 @@ Runs every learning rate of the paper's grid. A single layer runs at the rate th
 follows; of the deeper networks the rate with the least final loss is laid over the paper's curve.
 """
 
-from reproduce.harness import cli
+from reproduce.harness import cli, interrupts
 
 cli.quiet_tensorflow()
 
@@ -20,4 +20,4 @@ FIGURE = regression.Figure("figure5_left", TITLE, __doc__, verdicts)
 main = functools.partial(regression.main, FIGURE)
 
 if __name__ == "__main__":
-    main()
+    interrupts.run(main)

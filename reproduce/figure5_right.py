@@ -19,7 +19,7 @@ nothing else is changed. The arms differ in what the tutorial's L2 penalty then 
     second_network        both versions of a small network with batch normalization, no L2
 """
 
-from reproduce.harness import cli
+from reproduce.harness import cli, interrupts
 
 cli.quiet_tensorflow()
 
@@ -350,4 +350,4 @@ def draw(finished, dataset, folder):
 
 
 if __name__ == "__main__":
-    main()
+    interrupts.run(main)

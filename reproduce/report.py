@@ -7,7 +7,7 @@ import json
 import pathlib
 import statistics
 
-from reproduce.harness import cli
+from reproduce.harness import cli, interrupts
 from reproduce.harness.errors import UsageError
 from reproduce.harness.files import held, write_atomically
 
@@ -212,4 +212,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    main()
+    interrupts.run(main)

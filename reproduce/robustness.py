@@ -9,7 +9,7 @@ the concentration for a target, and on scikit-learn's breast cancer data, for p 
 versions of the full data of growing condition number.
 """
 
-from reproduce.harness import cli
+from reproduce.harness import cli, interrupts
 
 cli.quiet_tensorflow()
 
@@ -280,4 +280,4 @@ def draw(finished, dataset, folder):
 
 
 if __name__ == "__main__":
-    main()
+    interrupts.run(main)

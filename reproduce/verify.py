@@ -18,7 +18,7 @@ compared. On a machine like that of the results, few curves need it.
 Everything runs in one thread: how many there are decides the order of sums.
 """
 
-from reproduce.harness import cli
+from reproduce.harness import cli, interrupts
 
 cli.quiet_tensorflow()
 
@@ -162,4 +162,4 @@ def verify(arguments):
 if __name__ == "__main__":
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    main()
+    interrupts.run(main)

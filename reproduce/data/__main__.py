@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 import sys
 
-from reproduce.harness import cli
+from reproduce.harness import cli, interrupts
 from reproduce.data import load_ethanol, load_mnist
 from reproduce.harness.errors import DataError
 
@@ -41,4 +41,4 @@ def _load(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    interrupts.run(main)

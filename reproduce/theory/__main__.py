@@ -1,6 +1,6 @@
 """`python -m reproduce.theory`: compute every row, print the table, write the summary."""
 
-from reproduce.harness import cli
+from reproduce.harness import cli, interrupts
 
 cli.quiet_tensorflow()
 
@@ -85,4 +85,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    main()
+    interrupts.run(main)

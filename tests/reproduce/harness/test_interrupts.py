@@ -1,10 +1,11 @@
-"""Ctrl-C while a command imports what it needs, and afterwards."""
+"""Ctrl-C while a command works, and afterwards."""
 
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -28,30 +29,33 @@ def run(program):
 KILL = "os.kill(os.getpid(), signal.SIGINT)"
 
 
-def test_while_it_imports_a_command_ends_with_a_line_and_no_traceback():
-    # `python -m reproduce.figure3` starts like this.
-    found = run(f"sys.argv[0] = '-m'\nimport reproduce\n{KILL}")
-    assert found == (130, "", "\nInterrupted. Start the same command again.\n")
+def command(body):
+    """A program whose `main` has this body: a command."""
+    imports = "import reproduce\nfrom reproduce.harness import cli, interrupts\n"
+    return f"{imports}def main():\n{textwrap.indent(body, '    ')}\ninterrupts.run(main)"
+
+
+def test_before_it_has_said_what_it_does_a_command_ends_with_a_line_and_no_traceback():
+    assert run(command(KILL)) == (130, "", "\nInterrupted. Start the same command again.\n")
 
 
 def test_in_a_program_that_imports_the_package_ctrl_c_is_left_alone():
-    found = run(f"import reproduce\ntry: {KILL}\nexcept KeyboardInterrupt: print('caught')")
-    assert found == (0, "caught\n", "")
+    program = f"from reproduce.harness import cli\ntry: {KILL}\n"
+    assert run(f"{program}except KeyboardInterrupt: print('caught')") == (0, "caught\n", "")
+
+
+@pytest.mark.parametrize("status", [None, 0, 3])
+def test_the_status_of_a_command_is_that_of_its_main(status):
+    assert run(command(f"return {status}")) == (status or 0, "", "")
 
 
 def test_when_its_work_is_done_a_command_ends_as_it_would():
-    work = (
-        "from reproduce.harness import cli\n"
-        "with cli.reported_errors(): print('done', flush=True)"
-    )
-    command = f"sys.argv[0] = '-m'\nimport reproduce\n{work}\n{KILL}\nsys.exit(3)"
-    assert run(command) == (3, "done\n", "")
-    assert run(f"{work}\ntry: {KILL}\nexcept KeyboardInterrupt: print('caught')")[1] == (
-        "done\ncaught\n"
-    )
+    work = "with cli.reported_errors(): print('done', flush=True)"
+    assert run(command(f"{work}\n{KILL}\nreturn 3")) == (3, "done\n", "")
+    program = f"from reproduce.harness import cli\n{work}\ntry: {KILL}\n"
+    assert run(f"{program}except KeyboardInterrupt: print('caught')")[1] == "done\ncaught\n"
 
 
-COMMAND = "sys.argv[0] = '-m'\nfrom reproduce.harness import cli, interrupts\n"
 ENDED = (130, "printed before\n", f"\nInterrupted. {cli.RESUMABLE}\n")
 
 
@@ -65,34 +69,34 @@ ENDED = (130, "printed before\n", f"\nInterrupted. {cli.RESUMABLE}\n")
     ids=["anywhere", "where all is caught", "while something is deleted"],
 )
 def test_a_command_ends_at_once_and_what_it_printed_is_there(where):
-    program = f"with cli.reported_errors():\n    print('printed before')\n    {where}"
-    assert run(COMMAND + program) == ENDED
+    body = f"with cli.reported_errors():\n    print('printed before')\n    {where}"
+    assert run(command(body)) == ENDED
 
 
 def test_what_has_something_to_tidy_up_does_so():
-    program = f"""
+    body = f"""
 with cli.reported_errors():
     try:
         with interrupts.raised(): {KILL}
     finally:
         print('printed before')
 """
-    assert run(COMMAND + program) == ENDED
+    assert run(command(body)) == ENDED
 
 
 def test_after_tidying_up_it_ends_at_once_again():
-    program = f"""
+    body = f"""
 with cli.reported_errors():
     with interrupts.raised(): print('printed before')
     try: {KILL}
     except BaseException: time.sleep(60)
 """
-    assert run(COMMAND + program) == ENDED
+    assert run(command(body)) == ENDED
 
 
 def test_where_ctrl_c_is_ignored_it_stays_so():
-    ignored = "sys.argv[0] = '-m'\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"
-    assert run(f"{ignored}\nimport reproduce\n{KILL}\nprint('on')") == (0, "on\n", "")
+    ignored = "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    assert run(ignored + command(f"{KILL}\nprint('on')")) == (0, "on\n", "")
 
 
 @pytest.fixture
