@@ -104,13 +104,21 @@ class Config:
                 raise config.ConfigError(f"`{name}` must not be negative. Received: {value}")
 
 
+@dataclasses.dataclass(frozen=True)
+class Run(mnist_convnet.Training):
+    """A training, and the arm that it belongs to."""
+
+    arm: str
+
+
 def plan(settings, arms, seeds, tutorial_seeds=False):
-    """The runs of `arms`: a dict from series and seed to `mnist_convnet.Training`."""
+    """The runs of `arms`: a dict from series and seed to `Run`."""
     runs = {}
 
-    def add(series, depth, **changes):
+    def add(arm, series, depth, **changes):
         for seed in seeds:
-            training = mnist_convnet.Training(
+            training = Run(
+                arm=arm,
                 network="tutorial",
                 depth=depth,
                 seed=seed,
@@ -134,17 +142,18 @@ def plan(settings, arms, seeds, tutorial_seeds=False):
     alternative_steps = min(alternative.steps, settings.steps)
     for arm in arms:
         if arm in DEPTHS:
-            add(arm + " tutorial-seeds" * tutorial_seeds, DEPTHS[arm])
+            add(arm, arm + " tutorial-seeds" * tutorial_seeds, DEPTHS[arm])
         elif arm.startswith("l2_on_"):
-            add(arm, 2, l2_on=arm.removeprefix("l2_on_"))
+            add(arm, arm, 2, l2_on=arm.removeprefix("l2_on_"))
         elif arm == "no_l2":
             for network, depth in DEPTHS.items():
-                add(f"no_l2 {network}", depth, l2=0.0)
+                add(arm, f"no_l2 {network}", depth, l2=0.0)
         elif arm == "alternative_rates":
             for network, depth in DEPTHS.items():
                 for rate in alternative.learning_rates:
                     for stddev in alternative.stddevs:
                         add(
+                            arm,
                             f"{network} lr={rate:g} std={stddev:g}",
                             depth,
                             steps=alternative_steps,
@@ -155,6 +164,7 @@ def plan(settings, arms, seeds, tutorial_seeds=False):
         elif arm == "alternative_stddevs":
             for stddev in alternative.factor_stddevs:
                 add(
+                    arm,
                     f"overparameterized factor-std={stddev:g}",
                     2,
                     steps=alternative_steps,
@@ -163,6 +173,7 @@ def plan(settings, arms, seeds, tutorial_seeds=False):
         elif arm == "second_network":
             for network, depth in DEPTHS.items():
                 add(
+                    arm,
                     f"second_network {network}",
                     depth,
                     network="batch_normalized",

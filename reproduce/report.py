@@ -45,17 +45,12 @@ def summary(figure, title, command, dataset, config_digest, records, verdicts, d
         "uncommitted_changes": any(p["uncommitted_changes"] for p in provenances),
         "versions": _collected(provenance["versions"] for provenance in provenances),
         "rms_log10": {
-            series: {str(seed): round_or_none(rms) for seed, rms in sorted(by_seed.items())}
+            series: {str(seed): rms for seed, rms in sorted(by_seed.items())}
             for series, by_seed in distances.items()
         },
         "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts],
         "tables": tables,
     }
-
-
-def round_or_none(number):
-    """Four decimals; None stays."""
-    return None if number is None else round(number, 4)
 
 
 def _collected(versions):

@@ -81,6 +81,8 @@ class Panel:
     """A problem and a loss: its name, what makes its data of the full data, p, the depths."""
 
     name: str
+    problem: str
+    condition_number: float | None
     variant: Callable
     p: int
     depths: tuple
@@ -93,7 +95,8 @@ def plan(settings):
         for p in settings.powers:
             deeper = (settings.deeper,) if problem == "full" else ()
             depths = (*settings.depths, *deeper)
-            panels.append(Panel(f"{problem} l{p}", PROBLEMS[problem], p, depths))
+            name = f"{problem} l{p}"
+            panels.append(Panel(name, problem, None, PROBLEMS[problem], p, depths))
     for condition in settings.condition_numbers:
         p = settings.conditioned_power
 
@@ -101,7 +104,8 @@ def plan(settings):
             return variants.with_condition_number(dataset, condition)
 
         name = f"condition_{condition:.0e} l{p}"
-        panels.append(Panel(name, variant, p, tuple(settings.depths)))
+        depths = tuple(settings.depths)
+        panels.append(Panel(name, "conditioned", condition, variant, p, depths))
     return {panel.name: panel for panel in panels}
 
 
@@ -140,6 +144,8 @@ def main(arguments=None):
 def _settings(panel, settings):
     """Everything that a panel's numbers depend on, data and seeds apart."""
     return {
+        "problem": panel.problem,
+        "condition_number": panel.condition_number,
         "p": panel.p,
         "depths": list(panel.depths),
         **{name: getattr(settings, name) for name in ("steps", "stddev", "rates")},

@@ -102,41 +102,51 @@ def plan(settings, seeds, arms=("all",)):
     A flow is among them, at its pace as the learning rate, under the series' name. The arm
     "plotted" is those alone that are known beforehand to be laid over the paper's curves.
     """
-    runs = {}
-    for panel in settings.panels:
-        for series in panel.series:
-            rates = {f"{series.name} lr={rate:g}": rate for rate in series.rates}
-            if series.plotted is not None:
-                del rates[f"{series.name} lr={series.plotted:g}"]
-                rates[series.name] = series.plotted
-            if series.flow is not None:
-                rates[series.name] = series.flow
-            if "all" not in arms:
-                rates = {name: rate for name, rate in rates.items() if name == series.name}
-            for name, rate in rates.items():
-                for seed in seeds:
-                    runs[panel.name, name, seed] = linear_networks.Run(
-                        p=panel.p,
-                        depth=series.depth,
-                        learning_rate=rate,
-                        seed=seed,
-                        width=series.width,
-                        optimizer=series.optimizer,
-                        start=series.start,
-                        stddev=settings.stddev,
-                        rule=series.rule,
-                    )
-    return runs
+    return {
+        (panel.name, name, seed): linear_networks.Run(
+            p=panel.p,
+            depth=series.depth,
+            learning_rate=rate,
+            seed=seed,
+            width=series.width,
+            optimizer=series.optimizer,
+            start=series.start,
+            stddev=settings.stddev,
+            rule=series.rule,
+        )
+        for panel in settings.panels
+        for series in panel.series
+        for name, rate, facts in _named(series)
+        if "all" in arms or facts["plotted"]
+        for seed in seeds
+    }
 
 
-def is_flow(settings, panel, name):
-    """Whether the run of this name is a gradient flow."""
-    return any(
-        series.flow is not None and series.name == name
-        for each in settings.panels
-        if each.name == panel
-        for series in each.series
-    )
+def _named(series):
+    """Each of a series' runs: its name, its learning rate, and what it is in the plot."""
+    for rate in sorted(series.rates, key=lambda rate: rate == series.plotted):
+        plotted = rate == series.plotted
+        stated = None if series.stated is None else rate == series.stated
+        name = series.name if plotted else f"{series.name} lr={rate:g}"
+        yield name, rate, dict(curve=series.name, flow=False, plotted=plotted, stated=stated)
+    if series.flow is not None:
+        facts = dict(curve=series.name, flow=True, plotted=True, stated=None)
+        yield series.name, series.flow, facts
+
+
+def facts(settings):
+    """What every run is in its plot: from panel and series to plain values for its settings.
+
+    `curve`, the name in the paper's plots; `flow`, whether it is a gradient flow; `plotted`,
+    whether it is known beforehand to be laid over the paper's curve; `stated`, whether its rate is
+    the one that the paper's text gives, None where that gives none.
+    """
+    return {
+        (panel.name, name): facts
+        for panel in settings.panels
+        for series in panel.series
+        for name, _, facts in _named(series)
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +204,7 @@ def _settings(key, run, settings):
     return {
         **dataclasses.asdict(run),
         "steps": settings.steps,
-        "flow": is_flow(settings, *key[:2]),
+        **facts(settings)[key[:2]],
     }
 
 
@@ -223,7 +233,7 @@ def _run(panel, planned, folder, dataset, settings, arguments, root):
         flows: dict = {}
         descents: dict = {}
         for key, run in missing.items():
-            (flows if is_flow(settings, *key[:2]) else descents)[key] = run
+            (flows if facts(settings)[key[:2]]["flow"] else descents)[key] = run
         for key, run in flows.items():
             started = time.time()
             trajectory, stability = flow(run, dataset, _record_at(panel.name, settings.steps))
@@ -316,12 +326,12 @@ def _record(key, run, trajectory, least, dataset, settings, root, started, toget
 def conclude(figure, folder, dataset, settings):
     """Curves, verdicts, figure and summary from all records of the folder."""
     finished = folder.records()
-    finished += as_stated(finished, settings)
+    named = finished + as_stated(finished, settings)
     verdicts = claims.only_comparable(figure.verdicts(finished), dataset.source)
     if settings.steps < max(paper.iterations(panel.name)[-1] for panel in settings.panels):
         verdicts = claims.struck_out(verdicts, "the runs are shorter than the paper's")
-    folder.write_curves(finished)
-    draw(figure, finished, dataset, settings, folder.path)
+    folder.write_curves(named)
+    draw(figure, named, dataset, settings, folder.path)
     folder.write_summary(
         report.summary(
             figure=figure.name,
@@ -329,20 +339,25 @@ def conclude(figure, folder, dataset, settings):
             command=f"python -m reproduce.{figure.name}",
             dataset=dataset,
             config_digest=config.digest(config.as_dict(settings)),
-            records=folder.records(),
+            records=finished,
             verdicts=verdicts,
             distances=checks.distances(finished),
-            tables=tables(finished, settings),
+            tables=tables(finished, named, settings),
         )
     )
     return verdicts
 
 
-def tables(finished, settings):
-    """For the report: what became of all runs, and the best rates; from a title to its rows."""
+def tables(finished, named, settings):
+    """For the report: what became of all runs, and the best rates; from a title to its rows.
+
+    Args:
+        finished: The records. `named`: these, and `as_stated`.
+        settings: The configuration.
+    """
     result = {}
     for panel in settings.panels:
-        rows = checks.table(finished, panel.name, settings.steps)
+        rows = checks.table(named, panel.name)
         result[f"Panel {panel.name}: distance from the optimum"] = rows
         horizons = [int(share * settings.steps) for share in HORIZONS]
         rows = [checks.best_rates(finished, panel.name, s.name, horizons) for s in panel.series]
@@ -353,20 +368,17 @@ def tables(finished, settings):
 
 
 def as_stated(finished, settings):
-    """What the paper's text says to plot: the rate that it gives, or that of least final loss.
+    """What the paper's text says to plot, where several rates are run: `checks.as_stated`.
 
     Returns:
         Copies of records under the name `1-layer as_stated`, and under the paper's own name where
-        no run has it. The final loss is the median over the seeds; a run that diverged has none.
+        no run has it.
     """
     result = []
     for panel in settings.panels:
+        runs = checks.of_panel(finished, panel.name)
         for series in panel.series:
-            groups = checks.groups(finished, panel.name)
-            if series.stated is None:
-                best = checks.best_of(groups, series.name, settings.steps)
-            else:
-                best = groups.get(f"{series.name} lr={series.stated:g}")
+            best = checks.as_stated(runs, series.name)
             if best is None or len(series.rates) < 2:
                 continue
             names = [f"{series.name} as_stated"]
