@@ -126,7 +126,7 @@ def go(experiment, arguments, settings, team):
     runs = cli.share(arguments, cli.asked_for(experiment, arguments, settings))
     work = Work(experiment, arguments, team)
     if not team.is_chief:
-        team.follow(experiment, runs, dataset, settings, work)
+        team.follow(runs, dataset)
         return
     folder = ResultsFolder.of(experiment, arguments, settings, dataset)
     cli.check_data(folder, experiment, dataset)

@@ -1,8 +1,8 @@
 """Write results/README.md, and the results in README.md, from the summary of each figure."""
 
 import argparse
-import collections
-import dataclasses
+
+
 import json
 import pathlib
 import statistics

@@ -38,7 +38,7 @@ def results(experiment, runs, folder, conclusion, arguments, dataset):
         print(f"\nIt works here. The whole takes {cli.about(minutes)} on 2 cores, without --smoke.")
     kind = "figure.png" if experiment.drawn else "summary.json"
     print(f"\n{'Figure' if experiment.drawn else 'Summary'}: {folder.path / kind}")
-    if rows:
+    if (folder.path / "logs").exists():
         print(f"TensorBoard: tensorboard --logdir {folder.path / 'logs'}")
 
 
@@ -59,8 +59,14 @@ def _medians(rows):
         groups.setdefault((row.get("panel"), row["series"]), []).append(row)
     return [
         {
-            key: len(group) if key == "seed" else _median([row[key] for row in group])
-            for key in group[0]
+            **{"panel": panel for panel in [group[0].get("panel")] if panel},
+            "series": group[0]["series"],
+            "seeds": len(group),
+            **{
+                key: _median([row[key] for row in group])
+                for key in group[0]
+                if key not in ("panel", "series", "seed")
+            },
         }
         for group in groups.values()
     ]

@@ -83,6 +83,12 @@ class Record:
         return values
 
 
+def rebuilt(kind, settings, **changes):
+    """An object of the dataclass `kind` from what a record's settings say of its fields."""
+    fields = {field.name: settings[field.name] for field in dataclasses.fields(kind)}
+    return kind(**{**fields, **changes})
+
+
 def run_name(series, seed, panel=""):
     """File name of a run, without its ending."""
     return f"{slug(f'{panel} {series}'.strip())}-seed-{seed}"

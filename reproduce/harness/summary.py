@@ -33,7 +33,7 @@ def summary(experiment, records, conclusion, settings, dataset, origin):
         "uncommitted_changes": any(p["uncommitted_changes"] for p in provenances),
         "versions": _collected(provenance["versions"] for provenance in provenances),
         "rms_log10": {
-            series: {str(seed): round_or_none(rms) for seed, rms in sorted(by_seed.items())}
+            series: {str(seed): rms for seed, rms in sorted(by_seed.items())}
             for series, by_seed in conclusion.distances.items()
         },
         "verdicts": [dataclasses.asdict(verdict) for verdict in conclusion.verdicts],
@@ -44,11 +44,6 @@ def summary(experiment, records, conclusion, settings, dataset, origin):
 def _device(provenance):
     # Older records have a plural for one.
     return "CPU, 1 core" if provenance["device"] == "CPU, 1 cores" else provenance["device"]
-
-
-def round_or_none(number):
-    """Four decimals; None stays."""
-    return None if number is None else round(number, 4)
 
 
 def _collected(versions):

@@ -23,7 +23,7 @@ DESCRIPTIONS = {
 
 @contextlib.contextmanager
 def run_log(logs, run, hyperparameters, apart=False):
-    """The log of a run, which is a trial of the HParams dashboard, too.
+    """The log of a run, which is a trial of the HParams dashboard, too; its folder.
 
     Args:
         logs: The folder of all logs of the experiment.
@@ -34,7 +34,7 @@ def run_log(logs, run, hyperparameters, apart=False):
     name = pathlib.Path(*([run.panel] if apart else []), slug(run.series), f"seed-{run.seed}")
     with written_to(logs / name):
         hparams.hparams(hyperparameters, trial_id=str(name))
-        yield
+        yield logs / name
 
 
 def scalar(tag, value, step):

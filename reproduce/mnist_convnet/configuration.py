@@ -1,6 +1,9 @@
-"""Everything that the numbers of one training run depend on, the data apart."""
+"""The configuration of the figure, and all that the numbers of one of its runs depend on."""
 
 import dataclasses
+
+from reproduce.harness import config
+from reproduce.harness.errors import ConfigError
 
 # The graph and op seeds of the tutorial's log; each op's stream is a function of the pair.
 TUTORIAL_GRAPH_SEED = 87654321
@@ -27,3 +30,53 @@ class Training:
     dropout: float
     l2: float  # penalty l2 * sum(w**2) / 2
     l2_on: str  # "kernel" (of a factorised layer: the product), "first_factor", "every_factor"
+
+
+@dataclasses.dataclass(frozen=True)
+class Alternative:
+    steps: int
+    learning_rates: list[float]
+    stddevs: list[float]
+    factor_stddevs: list[float]
+
+
+@dataclasses.dataclass(frozen=True)
+class SecondNetwork:
+    steps: int
+    l2: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The knobs of this figure; configs/figure5_right.yaml explains each."""
+
+    depth: int
+    steps: int
+    batch_size: int
+    validation_size: int
+    learning_rate: float
+    decay_rate: float
+    decay_examples: int
+    momentum: float
+    stddev: float
+    dropout: float
+    l2: float
+    half_window: int
+    alternative: Alternative
+    second_network: SecondNetwork
+    smoke_steps: int
+
+    def __post_init__(self):
+        sizes = ("depth", "steps", "batch_size", "validation_size", "decay_examples", "smoke_steps")
+        config.check_positive(self, (*sizes, "learning_rate", "decay_rate", "stddev"))
+        config.check_positive(self.alternative, ("steps", "learning_rates", "stddevs"))
+        config.check_positive(self.second_network, ("steps",))
+        config.check_positive(self.alternative, ("factor_stddevs",))
+        for name in ("dropout", "momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(
+                    f"`{name}` must lie in [0, 1). Received: {getattr(self, name)}"
+                )
+        for name, value in (("half_window", self.half_window), ("l2", self.l2)):
+            if value < 0:
+                raise ConfigError(f"`{name}` must not be negative. Received: {value}")

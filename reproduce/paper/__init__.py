@@ -31,6 +31,11 @@ def series(panel):
     return sorted(set(all_curves[all_curves.panel == panel].series.tolist()))
 
 
+def names():
+    """Panel and series of every digitised curve: a list of pairs, in the file's order."""
+    return list(dict.fromkeys(zip(curves().panel, curves().series)))
+
+
 def iterations(panel):
     """The iterations at which the curves of a panel were digitised, ascending integers."""
     all_curves = curves()
