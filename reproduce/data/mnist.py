@@ -87,7 +87,7 @@ class ImageFiles(Prepared):
             check_sha256(content, expected, str(Path(origin, name)), self.replacement)
 
 
-_PACKED = f"the four files {', '.join(f'{name}.gz' for name in _NAMES)}, with their names unchanged,"
+_PACKED = f"the four files {'.gz, '.join(_NAMES)}.gz, with their names unchanged,"
 
 MNIST = ImageFiles(
     "MNIST",

@@ -8,8 +8,8 @@ import numpy as np
 
 from reproduce.data.store import read_original
 
-# What each is called, and the SHA-256 of its text. All are in the repository but the last two,
-# whose terms nobody knows.
+# What each is called, and the SHA-256 of its text; more in files/README.md. The last two, whose
+# terms are not known, are not in the repository.
 TASKS = {
     "airfoil": (
         "Airfoil self-noise",
@@ -40,7 +40,7 @@ TASKS = {
         "2257aa48f6fdb8266b8d7f1b70b7bf38860873f5acd38ac63be5f7fb0f01543d",
     ),
     "wine": (
-        "Wine quality (red)",
+        "Red wine",
         "573b29b56f82ee37960b87e0125cdc4da684611eb98536f8228ba12ed16fddf4",
     ),
     "yacht": (
