@@ -18,7 +18,7 @@ compared. On a machine like that of the results, few curves need it.
 Everything runs in one thread: how many there are decides the order of sums.
 """
 
-from reproduce.harness import cli, interrupts
+from reproduce.harness import cli
 
 cli.quiet_tensorflow()
 
@@ -118,16 +118,16 @@ def main(arguments=None):
         help="folder of the figures' results folders (default: the committed ones)",
     )
     add("--quiet", action="store_true", help="print the results only")
-    arguments = parser.parse_args(arguments)
-    with cli.reported_errors(interrupted=cli.REPEATABLE):
-        unknown = set(arguments.figures) - set(prefixes.FIGURES)
+    options = parser.parse_args(arguments)
+    with cli.reported_errors(arguments, cli.REPEATABLE):
+        unknown = set(options.figures) - set(prefixes.FIGURES)
         if unknown:
             raise UsageError(
                 f"{', '.join(sorted(unknown))}: no figure of {', '.join(prefixes.FIGURES)}."
             )
-        if arguments.iterations is not None and arguments.iterations < 1:
-            raise UsageError(f"--iterations must be positive, not {arguments.iterations}.")
-        off = verify(arguments)
+        if options.iterations is not None and options.iterations < 1:
+            raise UsageError(f"--iterations must be positive, not {options.iterations}.")
+        off = verify(options)
     if off:
         print("\nOff: " + ", ".join(off))
         sys.exit(1)
@@ -162,4 +162,4 @@ def verify(arguments):
 if __name__ == "__main__":
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    interrupts.run(main)
+    main()

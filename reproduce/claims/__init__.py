@@ -6,6 +6,7 @@ HOLDS = "holds"
 FAILS = "does not hold"
 NOT_RUN = "not run"
 NOT_COMPARABLE = "not comparable"
+JUDGED = (HOLDS, FAILS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +38,26 @@ def not_run(statement, source, how):
     return Verdict(statement, source, "", how, NOT_RUN)
 
 
-def only_comparable(verdicts, source):
-    """The verdicts, those on the paper's own numbers struck out if the data is a stand-in."""
-    return verdicts if source == "real" else struck_out(verdicts, "the data is a stand-in")
-
-
 def struck_out(verdicts, why):
     """The statements, each with the reason for which the runs say nothing of it."""
     return [Verdict(v.statement, v.source, "", why, NOT_COMPARABLE) for v in verdicts]
+
+
+def select(records, **facts):
+    """Those of the records whose settings say so: `select(runs, depth=2, flow=False)`."""
+    return [
+        record
+        for record in records
+        if all(record.settings[name] == value for name, value in facts.items())
+    ]
+
+
+def by_setting(records, name):
+    """The records, grouped: a dict from what their settings say to lists, ascending."""
+    result: dict = {}
+    for record in records:
+        result.setdefault(record.settings[name], []).append(record)
+    return dict(sorted(result.items()))
 
 
 def format_table(verdicts):

@@ -2,9 +2,12 @@
 
 import contextlib
 import errno
+import io
 import os
 import re
 import sys
+
+import numpy as np
 
 from reproduce.harness.errors import RecordsError
 
@@ -38,6 +41,13 @@ def write_atomically(path, content):
         ) from error
 
 
+def write_arrays(path, arrays):
+    """Write a dict of NumPy arrays as a compressed `.npz`, whole or not at all."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_atomically(path, content.getvalue())
+
+
 def held(folder, names):
     """Waits for all of these names in a folder, and holds them for the `with` statement's body.
 
@@ -51,38 +61,32 @@ def held(folder, names):
     Raises:
         RecordsError: If the folder cannot be written, or its file system has no locks.
     """
+    import filelock  # Half of the time that a command takes to say --help.
+
+    files = {re.sub(r"[^A-Za-z0-9.=_-]+", "_", name): name for name in names}
+    _let_open(len(files))
+    waited = False
     try:
-        return acquired(folder, names)
+        if not folder.is_dir():  # The lock would make it.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        with contextlib.ExitStack() as stack:
+            for file, name in sorted(files.items()):  # The order of all: no deadlock.
+                path = folder / ".locks" / f"{file}.lock"
+                lock = filelock.FileLock(path, fallback_to_soft=False)
+                try:
+                    lock.acquire(blocking=False)
+                except filelock.Timeout:
+                    if not waited:
+                        line = f"Waiting for another process, which is at {name} in {folder}."
+                        print(line, file=sys.stderr, flush=True)
+                    waited = True
+                    lock.acquire()
+                stack.callback(lock.release)
+            return stack.pop_all()
     except OSError as error:
         raise RecordsError(
             f"Cannot write to the folder {folder}: {error.strerror}. Choose another with --out."
         ) from error
-
-
-def acquired(folder, names):
-    """As `held`, for folders that are not for results: an `OSError` says that it cannot be."""
-    import filelock  # Half of the time that reading a record takes; and reading needs no lock.
-
-    if not folder.is_dir():  # The lock would make it.
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
-    files = {re.sub(r"[^A-Za-z0-9.=_-]+", "_", name): name for name in names}
-    _let_open(len(files))
-    waited = False
-    with contextlib.ExitStack() as stack:
-        for file, name in sorted(files.items()):  # The order of all: no deadlock.
-            lock = filelock.FileLock(
-                folder / ".locks" / f"{file}.lock", fallback_to_soft=False
-            )
-            try:
-                lock.acquire(blocking=False)
-            except filelock.Timeout:
-                if not waited:
-                    line = f"Waiting for another process, which is at {name} in {folder}."
-                    print(line, file=sys.stderr, flush=True)
-                waited = True
-                lock.acquire()
-            stack.callback(lock.release)
-        return stack.pop_all()
 
 
 def _let_open(files):

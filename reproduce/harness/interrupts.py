@@ -10,24 +10,16 @@ import os
 import signal
 import sys
 
-_how_to_go_on = "Start the same command again."
+_how_to_go_on = ""
 _stderr = 2
 
 
-def run(main):
-    """Run a command's `main` as the program: its status is the program's, and Ctrl-C ends both.
-
-    A `main` that is called by another program leaves Ctrl-C to that; as is Ctrl-C that is ignored.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end)
-    sys.exit(main())
-
-
-def say(how_to_go_on):
-    """From now on the line says this."""
+def end_at_once(how_to_go_on):
+    """From now on Ctrl-C ends the program, with this in its line; if it is not ignored."""
     global _how_to_go_on
     _how_to_go_on = how_to_go_on
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
 
 
 def say_to(descriptor):

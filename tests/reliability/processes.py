@@ -123,4 +123,5 @@ def _run(module, folder, given, user):
         os.setgroups([])
         os.setgid(user)
         os.setuid(user)
-    interrupts.run(lambda: main(list(map(str, given))))
+    sys.argv[1:] = map(str, given)
+    main()

@@ -11,9 +11,9 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[3]
 START = """
 import os, signal, sys
-from reproduce.harness import interrupts, tensorflow_startup
+from reproduce.harness import interrupts, startup
 """
-IMPORT = "tensorflow_startup.import_tensorflow()"
+IMPORT = "startup.import_tensorflow()"
 NOISE = "import os; os.write(2, b'noise\\n')"
 LATER = f"""{START}{IMPORT}
 os.write(2, b'later\\n')
@@ -64,9 +64,8 @@ INTERRUPTED = f"{NOISE}\nimport signal, time; os.kill(os.getpid(), signal.SIGINT
 
 
 def test_ctrl_c_ends_a_command_with_its_line_alone(run):
-    command = f"{START}interrupts.run({IMPORT.removesuffix('()')})"
-    line = "\nInterrupted. Start the same command again.\n"
-    assert run(command, INTERRUPTED) == (130, "", line)
+    command = f"{START}interrupts.end_at_once('Go on.')\n{IMPORT}"
+    assert run(command, INTERRUPTED) == (130, "", "\nInterrupted. Go on.\n")
 
 
 def test_ctrl_c_in_another_program_is_its_own_and_gives_nothing_back(run):
@@ -85,12 +84,12 @@ except OSError: print('closed')
 
 
 def test_where_no_file_can_be_made_it_is_seen(run):
-    program = f"{START}tensorflow_startup.tempfile.tempdir = '/nowhere'\n{IMPORT}"
+    program = f"{START}startup.tempfile.tempdir = '/nowhere'\n{IMPORT}"
     assert run(program) == (0, "keras\n", "noise\n")
 
 
 def test_another_backend_is_refused_before_anything_is_imported(run):
-    program = f"{START}try: {IMPORT}\nexcept tensorflow_startup.UsageError as error: print(error)"
+    program = f"{START}try: {IMPORT}\nexcept startup.UsageError as error: print(error)"
     status, printed, seen = run(program, KERAS_BACKEND="jax")
     assert (status, seen) == (0, "")
     assert printed == (
