@@ -1,7 +1,7 @@
 """The tables of docs/reliability.md, written by the scripts in this folder that measure them.
 
-    python -m tests.reliability.NAME            measures, and prints the rows
-    python -m tests.reliability.NAME --write    writes them into docs/reliability.md, too
+    python -m tools.reliability.NAME            measures, and prints the rows
+    python -m tools.reliability.NAME --write    writes them into docs/reliability.md, too
 """
 
 import argparse
@@ -52,7 +52,7 @@ class Row:
 def parser(name, description):
     """A script's arguments; it may add its own to the result."""
     result = argparse.ArgumentParser(
-        prog=f"python -m tests.reliability.{name}",
+        prog=f"python -m tools.reliability.{name}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -71,7 +71,7 @@ def report(name, rows, write, options=""):
         write: Whether to write them into docs/reliability.md.
         options: Of the command that repeats them.
     """
-    command = f"python -m tests.reliability.{name} {options}".strip()
+    command = f"python -m tools.reliability.{name} {options}".strip()
     text = HEADER + "".join(row.markdown(command) for row in rows)
     print(text, end="")
     if write:
@@ -83,7 +83,7 @@ def report(name, rows, write, options=""):
 
 def with_section(document, name, text):
     """The document with `text` in the place of the section's present content."""
-    begin = f"<!-- {name}: written by python -m tests.reliability.{name} --write -->"
+    begin = f"<!-- {name}: written by python -m tools.reliability.{name} --write -->"
     end = "<!-- / -->"
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     if not pattern.search(document):

@@ -1,7 +1,7 @@
 """Kill a figure's command at random moments, go on from what is left, and compare what is made.
 
-    python -m tests.reliability.kills            about half an hour
-    python -m tests.reliability.kills --share 0.1
+    python -m tools.reliability.kills            about half an hour
+    python -m tools.reliability.kills --share 0.1
 
 A command is started, killed at a random moment, started again in the same folder, killed again,
 until it ends; then its records must equal, to the last bit, those of a command that was never
@@ -22,7 +22,7 @@ import subprocess
 import tempfile
 import time
 
-from tests.reliability import processes, table
+from tools.reliability import processes, table
 
 NAME = "kills"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -119,7 +119,7 @@ def is_too_early(status, printed):
     Python then ends with SIGINT or 1; what it prints, if anything, ends with `KeyboardInterrupt`,
     and shows no code but Python's own and that of `FIRST`.
     """
-    files = [pathlib.Path(file).resolve() for file in re.findall(r'File "(.+?)", line', printed)]
+    files = [pathlib.Path(file).resolve() for file in re.findall(r'File "([^<].*?)", line', printed)]
     started = any(
         "site-packages" in file.parts or (file.is_relative_to(ROOT) and file not in FIRST)
         for file in files

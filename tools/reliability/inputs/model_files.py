@@ -9,7 +9,7 @@ import zipfile
 import keras
 import numpy as np
 
-from tests.reliability.inputs.bad_input import BadInput, written
+from tools.reliability.inputs.bad_input import BadInput, written
 from tfoverparam import EndToEnd, FactorizedDense
 
 DAMAGED, CODE = ".keras files: damaged", ".keras files: with code"

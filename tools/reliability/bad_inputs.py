@@ -1,7 +1,7 @@
 """Bad inputs over all that takes any: each must be refused, in words, in time, and run no code.
 
-    python -m tests.reliability.bad_inputs --write
-    python -m tests.reliability.bad_inputs --verbose     prints each input, and what it was told
+    python -m tools.reliability.bad_inputs --write
+    python -m tools.reliability.bad_inputs --verbose     prints each input, and what it was told
 
 The inputs are in `inputs/`, a list for each part of the program.
 """
@@ -10,9 +10,9 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from tests.reliability import table  # noqa: E402
-from tests.reliability.inputs import commands, data_files, library, model_files  # noqa: E402
-from tests.reliability.inputs.bad_input import refusal  # noqa: E402
+from tools.reliability import table  # noqa: E402
+from tools.reliability.inputs import commands, data_files, library, model_files  # noqa: E402
+from tools.reliability.inputs.bad_input import refusal  # noqa: E402
 
 NAME = "bad_inputs"
 INPUTS = [*commands.CASES, *data_files.CASES, *library.CASES, *model_files.CASES]

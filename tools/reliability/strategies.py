@@ -1,24 +1,20 @@
 """Do several devices, and several processes, train the same weights as one device?
 
-    python -m tests.reliability.strategies            measures, and prints the rows
-    python -m tests.reliability.strategies --write    writes them into docs/reliability.md, too
+    python -m tools.reliability.strategies            measures, and prints the rows
+    python -m tools.reliability.strategies --write    writes them into docs/reliability.md, too
 
 Deviations are the largest over the trainings and over the variables of each, of the norm of the
 difference relative to the norm.
 """
 
-import json
-import os
 import pathlib
-import socket
-import subprocess
 import sys
 import tempfile
 
-from tests.reliability import strategies_training
-from tests.reliability.table import Row, parser, report
+from tests.helpers.workers import run_together, tf_configs
+from tools.reliability import strategies_training
+from tools.reliability.table import Row, parser, report
 
-ROOT = pathlib.Path(__file__).parents[2]
 EPSILON = 2.0**-23  # of float32
 TITLES = {
     "mirrored": "`MirroredStrategy`, two virtual CPUs",
@@ -38,69 +34,6 @@ def tolerance():
     return strategies_training.STEPS * strategies_training.BATCH * EPSILON
 
 
-def free_ports(number):
-    """So many ports of this machine that are free at the moment."""
-    sockets = [socket.socket() for _ in range(number)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
-def tf_configs(number):
-    """The `TF_CONFIG` of each of so many workers on the loopback interface."""
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(number)]}
-    return [
-        json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
-        for index in range(number)
-    ]
-
-
-def run_together(commands, environments, seconds, cwd=ROOT):
-    """Run processes at the same time; none of them outlives the call.
-
-    Args:
-        commands: Lists of arguments, one a process.
-        environments: Dicts of what each has in its environment besides this process's.
-        seconds: How long they may take, all together.
-        cwd: Where they start: one folder, or one each.
-
-    Returns:
-        The status, output and errors of each.
-
-    Raises:
-        subprocess.TimeoutExpired: If they take longer.
-    """
-    folders = cwd if isinstance(cwd, list) else [cwd] * len(commands)
-    processes = []
-    try:
-        for command, environment, folder in zip(commands, environments, folders, strict=True):
-            processes.append(
-                subprocess.Popen(
-                    command,
-                    cwd=folder,
-                    env={
-                        **os.environ,
-                        "PYTHONPATH": str(ROOT),
-                        "TF_CPP_MIN_LOG_LEVEL": "3",
-                        "CUDA_VISIBLE_DEVICES": "-1",
-                        **environment,
-                    },
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-            )
-        outcomes = [process.communicate(timeout=seconds) for process in processes]
-        return [(process.returncode, *each) for process, each in zip(processes, outcomes)]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-
-
 def trained(strategy, folder, arguments=(), environment={}, seconds=1800):
     """Weights by training and position, one dict for each process of the strategy.
 
@@ -112,7 +45,7 @@ def trained(strategy, folder, arguments=(), environment={}, seconds=1800):
     number = 2 if strategy == "multi-worker" else 1
     configs = tf_configs(number)
     files = [pathlib.Path(folder, f"{strategy}-{index}.npz") for index in range(number)]
-    module = "tests.reliability.strategies_training"
+    module = "tools.reliability.strategies_training"
     outcomes = run_together(
         [[sys.executable, "-m", module, strategy, file, *arguments] for file in files],
         [{**environment, "TF_CONFIG": config if number > 1 else "{}"} for config in configs],
@@ -162,7 +95,7 @@ def rows(seeds, folder):
 
 
 def main():
-    from tests.reliability import strategies_commands
+    from tools.reliability import strategies_commands
 
     arguments = parser("strategies", __doc__).parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 """The same numbers again: in another process, and on what stands in for another machine.
 
-    python -m tests.reliability.reproducibility --data-dir DIR --mnist-dir DIR
+    python -m tools.reliability.reproducibility --data-dir DIR --mnist-dir DIR
 
 Same machine: a command's records, made in two processes with TensorFlow's op determinism, are
 equal to the bit. Another machine: `reproduce.verify` compares every committed curve with what is
@@ -17,8 +17,8 @@ import subprocess
 import sys
 import tempfile
 
-from tests.reliability import table
-from tests.reliability.strategies import run_together
+from tests.helpers.workers import run_together
+from tools.reliability import table
 
 ROOT = pathlib.Path(__file__).parents[2]
 REGRESSION = ("figure2", "figure3", "figure4_left", "figure4_right", "figure5_left", "robustness")

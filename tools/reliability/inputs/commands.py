@@ -6,7 +6,7 @@ import sys
 import yaml
 
 from reproduce.harness import cli
-from tests.reliability.inputs.bad_input import BadInput, command, written
+from tools.reliability.inputs.bad_input import BadInput, command, written
 
 FIGURE = "reproduce.figure5_right"
 ROOT = cli.CONFIGS.parent

@@ -1,6 +1,6 @@
 """Coverage: which lines and branches do the tests execute?
 
-    python -m tests.reliability.coverage        runs all tests, and lists what they miss
+    python -m tools.reliability.coverage        runs all tests, and lists what they miss
 """
 
 import json
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-from tests.reliability import table
+from tools.reliability import table
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Of the lines, and of the branches.

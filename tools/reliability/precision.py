@@ -1,6 +1,6 @@
 """Backends and precisions: every computation of the library against float64, and its tests.
 
-    python -m tests.reliability.precision [--seeds 3] [--suites] [--write]
+    python -m tools.reliability.precision [--seeds 3] [--suites] [--write]
 
 Each backend is measured in a process of its own. A row says how many random cases were tried, how
 many had an error within the bound that `precision_cases` derives from the format, and the largest
@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 
-from tests.reliability import table
+from tools.reliability import table
 
 ROOT = pathlib.Path(__file__).parents[2]
 BACKENDS = ("tensorflow", "jax", "torch")
@@ -24,7 +24,7 @@ SUITE = ("-n", "2", "--dist", "loadfile", "tests/tfoverparam", "tfoverparam")
 
 def measure(seeds):
     """The rows of this process's backend, as values that JSON has."""
-    from tests.reliability import precision_cases
+    from tools.reliability import precision_cases
 
     rows = []
     for policy in precision_cases.POLICIES:
@@ -50,7 +50,7 @@ def _run(backend, *command):
 
 def precisions(backend, seeds):
     """One `Row` per computation and precision."""
-    out = _run(backend, "-m", "tests.reliability.precision", "--seeds", str(seeds), "--measure")
+    out = _run(backend, "-m", "tools.reliability.precision", "--seeds", str(seeds), "--measure")
     return [
         table.Row(f"{backend}, {policy}: {quantity}", tried, held, error)
         for quantity, policy, tried, held, error in json.loads(out.splitlines()[-1])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.reliability import precision_cases
+from tools.reliability import precision_cases
 
 
 @pytest.mark.parametrize("policy", precision_cases.POLICIES[:4])

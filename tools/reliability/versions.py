@@ -1,8 +1,8 @@
 """The oldest and the newest versions that setup.cfg admits: both pass the tests.
 
-    python -m tests.reliability.versions             the library's tests in both environments
-    python -m tests.reliability.versions --all       all tests
-    python -m tests.reliability.versions oldest --python oldest=/opt/python3.11/bin/python
+    python -m tools.reliability.versions             the library's tests in both environments
+    python -m tools.reliability.versions --all       all tests
+    python -m tools.reliability.versions oldest --python oldest=/opt/python3.11/bin/python
 
 Each environment is made afresh, from the package index, in a temporary folder. The oldest has the
 oldest Python, and every requirement with a bound in setup.cfg at that bound; the newest has the
@@ -19,7 +19,7 @@ import sys
 import tempfile
 from xml.etree import ElementTree
 
-from tests.reliability import table
+from tools.reliability import table
 
 ROOT = pathlib.Path(__file__).parents[2]
 ENVIRONMENTS = ("oldest", "newest")

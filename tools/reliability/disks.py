@@ -1,6 +1,6 @@
 """Disks that are full or read-only, and results folders that are not what they should be.
 
-    python -m tests.reliability.disks            about a quarter of an hour
+    python -m tools.reliability.disks            about a quarter of an hour
 
 Every command must end with status 2 and one line that names the file or folder, or wait, or start
 afresh; what was finished must still be there, and with the fault gone the command must go on to the
@@ -15,8 +15,8 @@ import subprocess
 import sys
 import tempfile
 
-from tests.reliability import folders, processes, table
-from tests.reliability.kills import numbers
+from tools.reliability import folders, processes, table
+from tools.reliability.kills import numbers
 
 NAME = "disks"
 MARK = "TFOVERPARAM_OWN_MOUNTS"  # set once this process has a mount namespace of its own
@@ -210,7 +210,7 @@ def main():
     """Measure, print and write."""
     arguments = table.parser(NAME, __doc__).parse_args()
     if os.geteuid() == 0 and MARK not in os.environ:
-        command = [sys.executable, "-m", f"tests.reliability.{NAME}", *sys.argv[1:]]
+        command = [sys.executable, "-m", f"tools.reliability.{NAME}", *sys.argv[1:]]
         os.environ[MARK] = "1"
         os.execvp("unshare", ["unshare", "--mount", *command])
     rows = []

@@ -1,6 +1,5 @@
 """What is fuzzed: two readers of text from outside, and what must be true of whatever they read."""
 
-import dataclasses
 import math
 import os
 import tempfile
@@ -8,6 +7,7 @@ import tempfile
 import yaml
 
 from reproduce.harness import config
+from tests.helpers.settings import Settings, check_message
 from tfoverparam.datasets.gas_sensor_drift.text_format import (
     GASES,
     SENSORS,
@@ -41,29 +41,6 @@ def written(measurement):
     gas, concentration, sensors = measurement
     fields = [f"{index}:{value!r}" for index, value in enumerate(sensors, start=1)]
     return " ".join([f"{GASES.index(gas) + 1};{concentration!r}", *fields])
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-    rates: list[float]
-    names: list[str]
-    width: int = 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """One key of every type that a configuration can have."""
-
-    steps: int
-    rate: float
-    name: str
-    verbose: bool
-    limit: float | None
-    sections: list[Section]
-    inner: Section | None = None
-
-    def __post_init__(self):
-        config.check_positive(self, ("steps",))
 
 
 def configuration(data):
@@ -101,12 +78,6 @@ def _check_types(values):
     for section in (*values["sections"], values["inner"] or {"rates": [], "names": []}):
         assert all(math.isfinite(rate) for rate in section["rates"])
         assert all(type(name) is str for name in section["names"])
-
-
-def check_message(message, start):
-    """One line, not too long to be read, that begins as it should."""
-    assert message.startswith(start), message
-    assert message.isprintable() and len(message) < 500, repr(message[:1000])
 
 
 def _memory():

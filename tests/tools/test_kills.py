@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from tests.reliability.kills import FIRST, ROOT, is_too_early
+from tools.reliability.kills import FIRST, ROOT, is_too_early
 
 
 def traceback(*files):

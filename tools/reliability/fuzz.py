@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of the two readers of text: UCI's format and the configuration.
 
-    python -m tests.reliability.fuzz --write
+    python -m tools.reliability.fuzz --write
 
 Each is given what atheris makes of the files in `corpus/`; what a reader may do with it is in
 `fuzz_targets.py`. An input that breaks this is left in the current folder, as `crash-...`: once
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 
-from tests.reliability import table
+from tools.reliability import table
 
 NAME = "fuzz"
 CORPUS = pathlib.Path(__file__).parent / "corpus"
@@ -47,7 +47,7 @@ def main(arguments=None):
 def measure(target, minutes):
     """A `table.Row`: how many inputs were tried, and whether one of them broke the reader."""
     print(f"{target}: {minutes:g} minutes", file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", f"tests.reliability.{NAME}"]
+    command = [sys.executable, "-m", f"tools.reliability.{NAME}"]
     done = subprocess.run(
         [*command, "--target", target, "--minutes", str(minutes)],
         capture_output=True,
@@ -74,7 +74,7 @@ def fuzz(target, minutes):
     import atheris
 
     with atheris.instrument_imports(include=INSTRUMENTED):
-        from tests.reliability.fuzz_targets import TARGETS
+        from tools.reliability.fuzz_targets import TARGETS
     with tempfile.TemporaryDirectory() as folder:  # for what is found to be of interest
         atheris.Setup(
             [

@@ -4,13 +4,13 @@ import re
 
 import pytest
 
-from tests.reliability import table
+from tools.reliability import table
 
 DOCUMENT = """before
-<!-- kills: written by python -m tests.reliability.kills --write -->
+<!-- kills: written by python -m tools.reliability.kills --write -->
 old
 <!-- / -->
-<!-- disks: written by python -m tests.reliability.disks --write -->
+<!-- disks: written by python -m tools.reliability.disks --write -->
 <!-- / -->
 """
 
@@ -32,7 +32,7 @@ def test_rows_that_do_not_hold_are_written_and_end_the_script(capsys, tmp_path, 
     with pytest.raises(SystemExit, match="did not hold: other"):
         table.report("disks", rows, write=True, options="--count 3")
     printed = capsys.readouterr().out
-    command = "`python -m tests.reliability.disks --count 3`"
+    command = "`python -m tools.reliability.disks --count 3`"
     assert f"| one\\|two | 3 | 3 | 1.2e-07 | {command} |\n" in printed
     assert f"| other | 2 | 1 |  | {command} |\n" in printed
     assert printed in table.DOCUMENT.read_text()
@@ -45,7 +45,7 @@ def test_what_the_document_says_was_tried_held_and_can_be_repeated():
     # Of the tests themselves and of mutants, a part must hold; their scripts say which.
     shares = {"coverage": 0.9, "mutants": 0.85}
     for name, text in sections:
-        assert (table.DOCUMENT.parents[1] / f"tests/reliability/{name}.py").is_file()
+        assert (table.DOCUMENT.parents[1] / f"tools/reliability/{name}.py").is_file()
         rows = text.removeprefix(table.HEADER).splitlines()
         assert text.startswith(table.HEADER) and rows
         for line in rows:
@@ -54,4 +54,4 @@ def test_what_the_document_says_was_tried_held_and_can_be_repeated():
             is_told = what.startswith(" main job on two workers, float32: ")
             needed = 0 if is_told else shares.get(name, 1.0) * int(tried)
             assert int(tried) >= int(held) >= needed and int(tried) > 0
-            assert command.strip().startswith(f"`python -m tests.reliability.{name}")
+            assert command.strip().startswith(f"`python -m tools.reliability.{name}")

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tests.reliability.inputs.bad_input import BadInput, written
+from tools.reliability.inputs.bad_input import BadInput, written
 from tfoverparam import (
     BalanceMonitor,
     EndToEnd,

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from tests.reliability import bad_inputs
-from tests.reliability.inputs import bad_input
-from tests.reliability.inputs.bad_input import BadInput, command, refusal
+from tools.reliability import bad_inputs
+from tools.reliability.inputs import bad_input
+from tools.reliability.inputs.bad_input import BadInput, command, refusal
 
 QUICK = [bad for bad in bad_inputs.INPUTS if not bad.slow]
 

@@ -11,7 +11,7 @@ import numpy as np
 from reproduce.harness import records
 from reproduce.data import mnist
 from reproduce.harness.records import RecordsError
-from tests.reliability.inputs.bad_input import BadInput, command, written
+from tools.reliability.inputs.bad_input import BadInput, command, written
 
 LINE = "1;10 " + " ".join(f"{index}:{index}" for index in range(1, 129)) + "\n"
 REPLACE = "Replace it by what UCI publishes"

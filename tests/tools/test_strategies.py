@@ -1,10 +1,10 @@
-"""The short version of `python -m tests.reliability.strategies`."""
+"""The short version of `python -m tools.reliability.strategies`."""
 
 import functools
 
 import pytest
 
-from tests.reliability import strategies, strategies_training
+from tools.reliability import strategies, strategies_training
 
 ONLY = "depth 2.*momentum"
 

@@ -6,9 +6,10 @@ import shutil
 import sys
 
 from reproduce.harness import records
-from tests.reliability import processes
-from tests.reliability.strategies import EPSILON, run_together, tf_configs
-from tests.reliability.table import Row
+from tools.reliability import processes
+from tests.helpers.workers import run_together, tf_configs
+from tools.reliability.strategies import EPSILON
+from tools.reliability.table import Row
 
 # Sooner or later a rounding of float32 decides which of two pixels is a maximum, and from there on
 # two trainings part, as they do on two kinds of machine: that is told, not asked for. In float64

@@ -1,4 +1,4 @@
-"""Results folders that are not what they should be: a part of `tests.reliability.disks`."""
+"""Results folders that are not what they should be: a part of `tools.reliability.disks`."""
 
 import io
 import pathlib
@@ -9,8 +9,8 @@ import time
 
 import numpy as np
 
-from tests.reliability import processes
-from tests.reliability.kills import numbers
+from tools.reliability import processes
+from tools.reliability.kills import numbers
 
 RECORD = "records/fig3L_l2_1-layer-seed-0.json"
 

@@ -1,6 +1,6 @@
 """Mutation testing: is a wrong sign, number or comparison in the mathematics noticed by a test?
 
-    python -m tests.reliability.mutants
+    python -m tools.reliability.mutants
 
 Cosmic Ray's operators change one thing at a time in the files with the library's mathematics. For
 each such mutant those tests run that execute the changed lines, the shortest first, until one
@@ -23,7 +23,7 @@ import pytest
 from tqdm import tqdm
 import yaml
 
-from tests.reliability import table
+from tools.reliability import table
 
 ROOT = pathlib.Path(__file__).parents[2]
 SURVIVORS = pathlib.Path(__file__).with_name("survivors.yaml")
@@ -36,7 +36,9 @@ TESTS = (
     "tests/tfoverparam/optimizers",
 )
 FILES = (
-    "tfoverparam/matrix_functions.py",
+    "tfoverparam/matrix_functions/products.py",
+    "tfoverparam/matrix_functions/balance.py",
+    "tfoverparam/matrix_functions/end_to_end.py",
     "tfoverparam/layers/factorized_dense.py",
     "tfoverparam/optimizers/end_to_end.py",
 )
@@ -236,7 +238,7 @@ def main(arguments=None):
                     f"mutants of `{file}` (held: noticed by a test)",
                     len(found),
                     len(killed),
-                    f"{len(survivors)} survive, see `tests/reliability/survivors.yaml`",
+                    f"{len(survivors)} survive, see `tools/reliability/survivors.yaml`",
                     math.ceil(NEEDED * len(found)),
                 )
             )

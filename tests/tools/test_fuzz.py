@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from reproduce.harness import config
-from tests.reliability import fuzz, fuzz_targets
+from tools.reliability import fuzz, fuzz_targets
 
 SEEDS = sorted(path for path in fuzz.CORPUS.rglob("*") if path.is_file())
 

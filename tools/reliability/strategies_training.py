@@ -1,6 +1,6 @@
 """Small trainings under one strategy of distribution: a process that strategies.py starts.
 
-    python -m tests.reliability.strategies_training STRATEGY FILE [--seeds N] [--only REGEX]
+    python -m tools.reliability.strategies_training STRATEGY FILE [--seeds N] [--only REGEX]
 
 writes the weights that each training ends with to FILE. Strategies: `one-device`; `mirrored`, two
 virtual CPUs of this process; `multi-worker`, this process and the others that `TF_CONFIG` names;

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.reliability import reproducibility
+from tools.reliability import reproducibility
 
 
 def test_two_processes_give_the_same_bits():
