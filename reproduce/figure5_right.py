@@ -33,6 +33,7 @@ from tensorboard.plugins.hparams import api as hparams  # noqa: E402
 
 from reproduce import data, paper, report  # noqa: E402
 from reproduce.harness import config, curves, records, tensorboard as logs  # noqa: E402
+from reproduce.harness.errors import ConfigError, UsageError  # noqa: E402
 from reproduce.mnist_convnet import replicas as workers, training as mnist_convnet  # noqa: E402
 from reproduce.paper import plots  # noqa: E402
 from reproduce.claims import figure5_right as claims  # noqa: E402
@@ -96,12 +97,12 @@ class Config:
         config.check_positive(self.alternative, ("factor_stddevs",))
         for name in ("dropout", "momentum"):
             if not 0 <= getattr(self, name) < 1:
-                raise config.ConfigError(
+                raise ConfigError(
                     f"`{name}` must lie in [0, 1). Received: {getattr(self, name)}"
                 )
         for name, value in (("half_window", self.half_window), ("l2", self.l2)):
             if value < 0:
-                raise config.ConfigError(f"`{name}` must not be negative. Received: {value}")
+                raise ConfigError(f"`{name}` must not be negative. Received: {value}")
 
 
 def plan(settings, arms, seeds, tutorial_seeds=False):
@@ -252,9 +253,9 @@ def main(arguments=None):
     arguments = parser.parse_args(arguments)
     with cli.reported_errors():
         if arguments.tutorial_seeds and not set(arguments.arms) <= set(DEPTHS):
-            raise cli.UsageError(f"--tutorial-seeds is for the arms {', '.join(DEPTHS)} only.")
+            raise UsageError(f"--tutorial-seeds is for the arms {', '.join(DEPTHS)} only.")
         if arguments.tutorial_seeds and arguments.strategy != "one-machine":
-            raise cli.UsageError("--tutorial-seeds is for --strategy one-machine only.")
+            raise UsageError("--tutorial-seeds is for --strategy one-machine only.")
         settings = cli.load_config(arguments, Config)
         team = workers.start(arguments.strategy, settings.batch_size)
         with workers.reported_failures(team):
@@ -266,7 +267,7 @@ def train_and_conclude(arguments, settings, team):
     dataset = data.load_mnist(arguments.data_dir, arguments.data)
     print(dataset.description, flush=True)
     if settings.batch_size >= 0.9 * len(dataset.train_images):
-        raise config.ConfigError("`batch_size` must be smaller than the training set.")
+        raise ConfigError("`batch_size` must be smaller than the training set.")
     seeds = [mnist_convnet.TUTORIAL_SEED] if arguments.tutorial_seeds else arguments.seeds
     runs = plan(settings, arguments.arms, seeds, arguments.tutorial_seeds)
     runs = cli.shard(arguments, runs)

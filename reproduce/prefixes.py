@@ -16,6 +16,7 @@ from reproduce.harness import curves, records, strict_yaml
 from reproduce import linear_networks
 from reproduce import mnist_convnet
 from reproduce.claims import robustness as robustness_checks
+from reproduce.harness.errors import DataError, RecordsError
 from reproduce.linear_networks.optimum import optimum
 
 ROUNDED = 5e-6  # half a unit of the six digits that are kept, of a number that begins with 1
@@ -94,8 +95,8 @@ def recomputed(figure, sources, iterations, progress):
         `Prefix`, panel by panel.
 
     Raises:
-        reproduce.harness.records.RecordsError: If there are no results.
-        reproduce.data.DataError: If the data that they were made from is not to be had.
+        RecordsError: If there are no results.
+        DataError: If the data that they were made from is not to be had.
     """
     folder = sources.results / figure
     if figure == "figure1":
@@ -119,14 +120,14 @@ def _identity(folder):
     try:
         return strict_yaml.parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise records.RecordsError(f"{folder} holds no results: {error}.") from error
+        raise RecordsError(f"{folder} holds no results: {error}.") from error
 
 
 def _dataset(identity, load, folder):
     """The data that the results were made from."""
     dataset = load(folder, identity["data"]["source"])
     if dataset.fingerprint != identity["data"]["fingerprint"]:
-        raise data.DataError(
+        raise DataError(
             f"{dataset.description}, from {dataset.location}, is not the data that the results of "
             f"{identity['figure']} were made from."
         )
@@ -320,7 +321,7 @@ def _integrals(folder):
     try:
         (rows,) = json.loads(path.read_text(encoding="utf-8"))["tables"].values()
     except (OSError, ValueError, KeyError) as error:
-        raise records.RecordsError(f"{folder} holds no results: {error}.") from error
+        raise RecordsError(f"{folder} holds no results: {error}.") from error
     found = [figure1.integrals(row["N"]) for row in rows]
     depths = [row["N"] for row in rows]
     for arc in (name for name in rows[0] if name.startswith("arc")):

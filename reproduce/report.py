@@ -8,6 +8,7 @@ import pathlib
 import statistics
 
 from reproduce.harness import cli
+from reproduce.harness.errors import UsageError
 from reproduce.harness.files import held, write_atomically
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -80,7 +81,7 @@ def write(root=ROOT):
     with held(root / "results" / ".lock", ["report"]):
         said = [_said_of(path) for path in sorted((root / "results").glob("*/summary.json"))]
         if not said:
-            raise cli.UsageError(f"There is no summary.json in the folders of {root / 'results'}.")
+            raise UsageError(f"There is no summary.json in the folders of {root / 'results'}.")
         sections, rows = zip(*said)
         parts = [
             "# Results",
@@ -101,7 +102,7 @@ def _said_of(path):
         figure = json.loads(path.read_text(encoding="utf-8"))
         return _section(figure), _overview(figure)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise cli.UsageError(
+        raise UsageError(
             f"{path} is no summary of this version ({type(error).__name__}: {error}). Start the "
             "command that made the folder again; with --resume it keeps the runs."
         ) from error
@@ -111,9 +112,9 @@ def _around_results(path):
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise cli.UsageError(f"Cannot read {path}: {error}") from error
+        raise UsageError(f"Cannot read {path}: {error}") from error
     if START not in text or END not in text:
-        raise cli.UsageError(f"{path} has no place for the results: {START} and {END}.")
+        raise UsageError(f"{path} has no place for the results: {START} and {END}.")
     before, _, rest = text.partition(START)
     return before, rest.partition(END)[2]
 

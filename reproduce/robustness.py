@@ -22,6 +22,7 @@ import numpy as np  # noqa: E402
 from reproduce import claims, data, report  # noqa: E402
 from reproduce.harness import config, curves, records  # noqa: E402
 from reproduce import linear_networks  # noqa: E402
+from reproduce.harness.errors import ConfigError  # noqa: E402
 from reproduce.paper import plots  # noqa: E402
 from reproduce.claims import robustness as checks  # noqa: E402
 from reproduce.data import variants  # noqa: E402
@@ -66,12 +67,12 @@ class Config:
             for depth in (*self.depths, self.deeper):  # `Run` refuses what is no run.
                 linear_networks.Run(p, depth, 1.0, min(self.selection_seeds))
         if not {1, 2, 3} <= set(self.depths):
-            raise config.ConfigError(
+            raise ConfigError(
                 f"`depths` must have 1, 2 and 3, which are compared. Received: {self.depths}"
             )
         unknown = set(self.problems) - set(PROBLEMS)
         if unknown:
-            raise config.ConfigError(
+            raise ConfigError(
                 f"`problems` must be of {', '.join(PROBLEMS)}. Received: {', '.join(unknown)}"
             )
 

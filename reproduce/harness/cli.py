@@ -12,16 +12,12 @@ from tqdm import tqdm
 
 from reproduce.harness import config as configuration
 from reproduce.harness import interrupts
-from reproduce.data import DataError
-from reproduce.harness.records import RecordsError, ResultsFolder, slug
+from reproduce.harness.errors import CommandError, UsageError
+from reproduce.harness.records import ResultsFolder, slug
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 RESUMABLE = "Finished runs are kept; add --resume to go on from them."
 REPEATABLE = "Nothing is kept; start the same command again."
-
-
-class UsageError(Exception):
-    """A request that cannot be met; the message says why and what can be asked for."""
 
 
 def parser(figure, description, arms, default_arms):
@@ -161,7 +157,7 @@ def results_folder(arguments, figure, dataset, settings, **more):
     Its results are of one data set and configuration, and of one value of each of `more`.
 
     Raises:
-        reproduce.harness.records.RecordsError: If it holds others, or holds any without --resume.
+        RecordsError: If it holds others, or holds any without --resume.
     """
     folder = arguments.out or log_root(arguments, figure, dataset) / "results"
     identity = {
@@ -209,7 +205,7 @@ def reported_errors(interrupted=RESUMABLE):
     interrupts.say(interrupted)
     try:
         yield
-    except (UsageError, configuration.ConfigError, DataError, RecordsError) as error:
+    except CommandError as error:
         sys.exit(_fail(f"error: {error}", 2))
     except KeyboardInterrupt:  # Where it has something to tidy up, or this is not a command.
         sys.exit(_fail(f"\nInterrupted. {interrupted}", 130))

@@ -5,9 +5,7 @@ import hashlib
 import os
 import sys
 
-
-class RecordsError(Exception):
-    """A results folder that cannot be used; the message names it and the remedy."""
+from reproduce.harness.errors import RecordsError
 
 
 def write_atomically(path, content):

@@ -30,7 +30,8 @@ from importlib import metadata
 import yaml
 
 from reproduce.harness import strict_yaml
-from reproduce.harness.files import RecordsError, held, write_atomically
+from reproduce.harness.errors import RecordsError
+from reproduce.harness.files import held, write_atomically
 
 VERSION = 1
 CURVE_COLUMNS = ("panel", "series", "seed", "learning_rate", "iteration", "value")

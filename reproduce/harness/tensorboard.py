@@ -6,7 +6,7 @@ import shutil
 
 import tensorflow as tf
 
-from reproduce.harness.files import RecordsError
+from reproduce.harness.errors import RecordsError
 
 
 @contextlib.contextmanager

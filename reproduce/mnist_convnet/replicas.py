@@ -18,7 +18,7 @@ import os
 import tensorflow as tf
 
 from reproduce.harness import config
-from reproduce.harness.cli import UsageError
+from reproduce.harness.errors import UsageError
 
 STRATEGIES = ("one-machine", "multi-worker")
 EXAMPLE = (

@@ -16,6 +16,7 @@ import tensorflow as tf
 from reproduce import claims, data, paper, report
 from reproduce.harness import cli, config, curves, records, tensorboard as logs
 from reproduce import linear_networks
+from reproduce.harness.errors import ConfigError
 from reproduce.paper import plots
 from reproduce.claims import regression as checks
 from reproduce.harness.device import device
@@ -79,7 +80,7 @@ class Config:
         for panel in self.panels:
             config.check_distinct(f"{panel.name}: series", [each.name for each in panel.series])
             if not any(len(paper.curve(panel.name, each.name)) for each in panel.series):
-                raise config.ConfigError(
+                raise ConfigError(
                     f"{panel.name}: one of its series, at least, must be a curve of the paper's "
                     "that reproduce/paper/curves.csv has. "
                     f"Received: {', '.join(each.name for each in panel.series)}"
@@ -89,7 +90,7 @@ class Config:
                 for name in ("plotted", "stated"):
                     rate = getattr(series, name)
                     if rate is not None and rate not in series.rates:
-                        raise config.ConfigError(
+                        raise ConfigError(
                             f"{panel.name}, {series.name}: `{name}` must be one of `rates`. "
                             f"Received: {rate:g}"
                         )

@@ -5,7 +5,8 @@ import os
 import types
 
 from reproduce import report
-from reproduce.harness import cli, config, files as disk, records
+from reproduce.harness import config, files as disk, records
+from reproduce.harness.errors import UsageError
 
 NO_DATA = types.SimpleNamespace(description="none", source="none", fingerprint="")
 
@@ -20,7 +21,7 @@ def results_folder(path):
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise cli.UsageError(f"Cannot write to the folder {path}: {error}") from error
+        raise UsageError(f"Cannot write to the folder {path}: {error}") from error
     with writing_to(path):
         return path
 

@@ -7,7 +7,11 @@ import tempfile
 import yaml
 
 from reproduce.harness import config
+<<<<<<< HEAD:tools/reliability/fuzz_targets.py
 from tests.helpers.settings import Settings, check_message
+=======
+from reproduce.harness.errors import ConfigError
+>>>>>>> main:tests/reliability/fuzz_targets.py
 from tfoverparam.datasets.gas_sensor_drift.text_format import (
     GASES,
     SENSORS,
@@ -55,7 +59,7 @@ def configuration(data):
         path = os.path.join(folder, "fuzzed.yaml")
         try:
             settings = _loaded(path, content, overrides)
-        except config.ConfigError as error:
+        except ConfigError as error:
             check_message(str(error), "")
             return
         values = config.as_dict(settings)

@@ -119,7 +119,7 @@ def is_too_early(status, printed):
     Python then ends with SIGINT or 1; what it prints, if anything, ends with `KeyboardInterrupt`,
     and shows no code but Python's own and that of `FIRST`.
     """
-    files = [pathlib.Path(file).resolve() for file in re.findall(r'File "([^<].*?)", line', printed)]
+    files = [pathlib.Path(file).resolve() for file in re.findall(r'File "([^<].*?)"', printed)]
     started = any(
         "site-packages" in file.parts or (file.is_relative_to(ROOT) and file not in FIRST)
         for file in files
