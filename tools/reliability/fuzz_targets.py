@@ -7,11 +7,8 @@ import tempfile
 import yaml
 
 from reproduce.harness import config
-<<<<<<< HEAD:tools/reliability/fuzz_targets.py
-from tests.helpers.settings import Settings, check_message
-=======
 from reproduce.harness.errors import ConfigError
->>>>>>> main:tests/reliability/fuzz_targets.py
+from tests.helpers.settings import Settings, check_message
 from tfoverparam.datasets.gas_sensor_drift.text_format import (
     GASES,
     SENSORS,

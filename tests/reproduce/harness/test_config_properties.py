@@ -7,12 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reproduce.harness import config, records, strict_yaml
-<<<<<<< HEAD
-from tests.helpers.settings import Section, Settings, check_message
-=======
 from reproduce.harness.errors import ConfigError
-from tests.reliability.fuzz_targets import Section, Settings, check_message
->>>>>>> main
+from tests.helpers.settings import Section, Settings, check_message
 
 QUICK = settings(deadline=None, max_examples=60, derandomize=True)
 
