@@ -138,7 +138,10 @@ def _regression(finished, dataset, iterations, progress):
     for panel in sorted({record.panel for record in finished}):
         mine = [record for record in finished if record.panel == panel]
         descents = {
-            (panel, record.name): (_run(record), record.curves[panel])
+            (panel, record.name): (
+                records.rebuilt(linear_networks.Run, record.settings),
+                record.curves[panel],
+            )
             for record in mine
             if not record.settings["flow"]
         }
@@ -147,7 +150,7 @@ def _regression(finished, dataset, iterations, progress):
         for record in mine:
             if record.settings["flow"]:
                 committed = _start(record.curves[panel], iterations)
-                run = _run(record)
+                run = records.rebuilt(linear_networks.Run, record.settings)
                 times = [t for t, _ in committed]
                 prefix, moved = (
                     _prefix(panel, record.name, committed, trajectory.losses, least)
@@ -156,12 +159,6 @@ def _regression(finished, dataset, iterations, progress):
                     )
                 )
                 yield _with_rounding(prefix, [moved], MARGIN)
-
-
-def _run(record):
-    """A record's run."""
-    names = [field.name for field in dataclasses.fields(linear_networks.Run)]
-    return linear_networks.Run(**{name: record.settings[name] for name in names})
 
 
 def _robustness(finished, identity, dataset, iterations, progress):
@@ -275,7 +272,7 @@ def _convnets(finished, identity, dataset, iterations, progress):
 
     for record in finished:
         steps = min(iterations, record.settings["steps"])
-        training = mnist_convnet.Training(**{**record.settings, "steps": steps})
+        training = records.rebuilt(mnist_convnet.Training, record.settings, steps=steps)
         found = list(train(record, training))
         if not all(prefix.agrees() for prefix in found):
             moved = zip(*(train(record, training, start) for start in range(STARTS)))
