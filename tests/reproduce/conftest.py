@@ -3,27 +3,42 @@
 import importlib
 import re
 import urllib.error
-import urllib.request
 
 import pytest
+
+from reproduce.data import store
+
 
 ERROR_LINE = re.compile(r"(python -m [\w.]+: )?error: ")
 
 
 @pytest.fixture
-def command_refuses(refuses, tmp_path, monkeypatch, capsys):
+def own_home(tmp_path, monkeypatch):
+    """No test sees, or writes to, the data of whoever runs it; and none has a network."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+
+    def urlopen(url, timeout):
+        raise urllib.error.URLError("no network in tests")
+
+    monkeypatch.setattr(store.urllib.request, "urlopen", urlopen)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """An empty folder for data."""
+    path = tmp_path / "data"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def command_refuses(refuses, own_home, capsys):
     """A function of a module, its command's arguments and parts of a message.
 
     Checks that the command ends with status 2 and one line of stderr with these parts, in an empty
-    folder, with no other data on the machine, and without a network.
+    folder.
     """
-
-    def no_network(*arguments, **options):
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setattr(urllib.request, "urlopen", no_network)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TFDS_DATA_DIR", "")
 
     def command_refuses(module, arguments, *says):
         def call():

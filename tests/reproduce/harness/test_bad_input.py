@@ -9,12 +9,12 @@ import yaml
 from reproduce.harness import cli
 
 FIGURE = "reproduce.figure5_right"
-PLAIN = (cli.CONFIGS / "figure5_right.yaml").read_text()
+PLAIN = (cli.ROOT / "configs" / "figure5_right.yaml").read_text()
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{last}'] * 9)}]\n"
     for last, name in zip("abcdefgh", "bcdefghi")
 )
-SMOKE = ("--data", "stand-in", "--smoke", "--quiet")
+SMOKE = ("--smoke", "--quiet")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,6 @@ SMOKE = ("--data", "stand-in", "--smoke", "--quiet")
         (["--shard", "3/2"], ("--shard", "I/N", "3/2")),
         (["--shard", "9" * 5000], ("--shard", "I/N")),
         (["--bogus"], ("unrecognized", "--bogus")),
-        (["--data", "fake"], ("--data", "fake", "stand-in")),
         (
             ["--tutorial-seeds", "--arms", "no_l2"],
             ("--tutorial-seeds", "arms original, overparameterized only"),
@@ -173,7 +172,7 @@ def _series(**changes):
     ids=lambda value: value[0][:30] if isinstance(value, tuple) else "",
 )
 def test_values_that_make_no_sense(figure, edit, says, command_refuses, tmp_path):
-    values = yaml.safe_load((cli.CONFIGS / f"{figure}.yaml").read_text())
+    values = yaml.safe_load((cli.ROOT / "configs" / f"{figure}.yaml").read_text())
     edit(values)
     (tmp_path / "my.yaml").write_text(yaml.safe_dump(values))
     command_refuses(f"reproduce.{figure}", ["--config", tmp_path / "my.yaml", *SMOKE], *says)
@@ -191,6 +190,6 @@ def test_values_that_make_no_sense(figure, edit, says, command_refuses, tmp_path
 )
 def test_processes(arguments, says):
     command = [sys.executable, "-m", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cli.CONFIGS.parent)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cli.ROOT)
     line = done.stderr.strip().split("\n")[-1]
     assert done.returncode == 2 and line.startswith("error: ") and says in line
