@@ -125,7 +125,7 @@ def _identity(folder):
 
 def _dataset(identity, load, folder):
     """The data that the results were made from."""
-    dataset = load(folder, identity["data"]["source"])
+    dataset = load(folder)
     if dataset.fingerprint != identity["data"]["fingerprint"]:
         raise DataError(
             f"{dataset.description}, from {dataset.location}, is not the data that the results of "

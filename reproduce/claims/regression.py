@@ -19,13 +19,14 @@ def rates(runs, curve):
 
 def as_stated(runs, curve):
     """What the paper's text says to plot of a curve: the runs at the rate that it gives, or else
-    at that of least final distance, the median over the seeds. None where all of them diverge.
+    at that of least final distance, the median over the seeds; the largest of such rates. None
+    where all of them diverge.
     """
-    groups = rates(runs, curve).values()
+    groups = list(rates(runs, curve).values())
     if any(group[0].settings["stated"] is not None for group in groups):
         return select(runs, curve=curve, stated=True) or None
     return min(
-        (group for group in groups if np.isfinite(final(group))),
+        (group for group in reversed(groups) if np.isfinite(final(group))),
         key=final,
         default=None,
     )
@@ -140,7 +141,7 @@ def best_rates(records, panel, curve, horizons):
             rate: np.median([_before(record, horizon) for record in group])
             for rate, group in groups.items()
         }
-        best = min(ends, key=lambda rate: ends[rate])
+        best = min(reversed(ends), key=lambda rate: ends[rate])
         row[f"after {horizon}"] = f"{best:g} ({ends[best]:.3g})"
     return row
 

@@ -5,13 +5,13 @@ import hashlib
 
 import numpy as np
 
-from reproduce.data.ethanol import RegressionData, standardized
+from reproduce.data.regression import RegressionData, standardized
 
 HIGH_LEVERAGE = 3  # rows of Ethanol with norms far above all others
 
 
 def without_high_leverage(dataset: RegressionData) -> RegressionData:
-    """Without the three rows of the largest norms, standardised anew."""
+    """Without the three rows of the largest norms, standardized anew."""
     keep = np.argsort(np.linalg.norm(dataset.features, axis=1))[:-HIGH_LEVERAGE]
     keep = np.sort(keep)
     return _variant(
