@@ -8,7 +8,6 @@ import pytest
 
 from reproduce.data import store
 
-
 ERROR_LINE = re.compile(r"(python -m [\w.]+: )?error: ")
 
 

@@ -10,6 +10,8 @@ from scipy.optimize import minimize
 
 from reproduce import data, figure5_right, linear_networks, mnist_convnet, robustness
 from reproduce.claims import robustness as checks
+from reproduce.harness import cli, config
+from reproduce.harness.errors import ConfigError
 from reproduce.harness.records import Run
 from reproduce.regression import runs as regression_runs
 
@@ -124,10 +126,15 @@ def test_what_is_recorded_of_the_convnet(work, monkeypatch):
         assert value == pytest.approx(np.median(inside), rel=1e-5)
 
 
-def figure5_right_settings():
-    from reproduce.harness import cli, config
+def figure5_right_settings(*overrides):
+    return config.load(cli.ROOT / "configs/figure5_right.yaml", figure5_right.Config, overrides)
 
-    return config.load(cli.ROOT / "configs/figure5_right.yaml", figure5_right.Config)
+
+def test_a_batch_as_large_as_the_data_is_refused(work):
+    settings = figure5_right_settings("batch_size=60")
+    images = types.SimpleNamespace(train_images=np.zeros(60))
+    with pytest.raises(ConfigError, match="`batch_size` must be smaller"):
+        next(figure5_right.Figure().train([], images, settings, work))
 
 
 def robustness_run(problem="full", condition_number=None):

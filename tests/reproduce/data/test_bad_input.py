@@ -8,12 +8,12 @@ import zipfile
 import pytest
 import tensorflow_datasets as tfds
 
-from reproduce.data import mnist
+from reproduce.data import mnist, store
 from tfoverparam.datasets.gas_sensor_drift import gas_sensor_drift_dataset_builder
 
 LINE = "1;10 " + " ".join(f"{index}:{index}" for index in range(1, 129)) + "\n"
 REPLACE = "Replace it by what UCI publishes"
-MNIST_FILES = list(mnist._FILE_SHA256)
+MNIST_FILES = [f"{name}.gz" for name in mnist._NAMES]
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def data_refuses(command_refuses, tmp_path):
     """A function of a data set and parts of a message, once its files are in the current folder."""
 
     def data_refuses(only, *says):
-        given = ["--only", only, "--data-dir", tmp_path, "--data", "real"]
+        given = ["--only", only, "--data-dir", tmp_path]
         command_refuses("reproduce.data.__main__", given, *says)
 
     return data_refuses
@@ -54,8 +54,9 @@ def test_what_is_no_file(make, data_refuses, tmp_path):
     data_refuses("ethanol", "ethanol.dat is no file")
 
 
-def test_folders_without_all_files(data_refuses, tmp_path):
-    data_refuses("ethanol", "Put UCI's archive", "downloads/manual")
+def test_folders_without_all_files(data_refuses, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "FILES", tmp_path / "nothing")
+    data_refuses("ethanol", "Put UCI's archive", str(tmp_path / "gas_sensor"))
     data_refuses("mnist", "Put the four files", *MNIST_FILES)
     for number in (1, 2):
         (tmp_path / f"batch{number}.dat").write_text(LINE)

@@ -61,11 +61,6 @@ def test_overrides(override, says, command_refuses):
     command_refuses(FIGURE, ["--set", override], *says)
 
 
-def test_a_batch_larger_than_the_data(command_refuses):
-    given = ["--set", "batch_size=100000", *SMOKE]
-    command_refuses(FIGURE, given, "`batch_size` must be smaller")
-
-
 @pytest.mark.parametrize(
     "arguments, says",
     [
@@ -79,12 +74,15 @@ def test_a_batch_larger_than_the_data(command_refuses):
         (["--data-dir", "~nobody-at-all/x"], ("Name an",)),
         (["--data-dir", "x" * 5000], ("Name an existing",)),
         (["--data-dir", __file__], ("is not a folder", "Name an")),
-        ([*SMOKE, "--out", __file__], (__file__, "folder")),
     ],
     ids=lambda value: " ".join(value)[-30:] if isinstance(value, list) else "",
 )
 def test_folders_and_files(arguments, says, command_refuses):
     command_refuses(FIGURE, arguments, *says)
+
+
+def test_a_file_for_a_results_folder(command_refuses):
+    command_refuses("reproduce.figure1", ["--out", __file__], __file__, "folder")
 
 
 @pytest.mark.parametrize(
