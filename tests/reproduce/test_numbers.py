@@ -137,9 +137,9 @@ def test_a_batch_as_large_as_the_data_is_refused(work):
         next(figure5_right.Figure().train([], images, settings, work))
 
 
-def robustness_run(problem="full", condition_number=None):
+def robustness_run(problem="full"):
     settings = {
-        "problem": problem, "condition_number": condition_number, "p": 2, "steps": 100,
+        "problem": problem, "condition_number": None, "p": 2, "steps": 2,
         "stddev": 0.01, "depths": [1], "rates": [0.1, 0.2], "selection_seeds": [0, 1],
     }
     return Run("all", 0, settings, "full l2")
@@ -162,11 +162,10 @@ def test_the_rate_of_a_depth_is_that_of_the_better_worst_seed(work, monkeypatch)
     assert set(curves) == {checks.curve_name(1, seed) for seed in (7, 8)}
 
 
-@pytest.mark.parametrize("problem, condition", [("log_target", None), ("conditioned", 1e4)])
-def test_the_optimum_of_a_problem_is_that_of_its_own_data(problem, condition, work):
+@pytest.mark.parametrize("problem", ["log_target", "no_high_leverage"])
+def test_the_optimum_of_a_problem_is_that_of_its_own_data(problem, work):
     full = data.load_ethanol()
-    run = robustness_run({"conditioned": robustness.CONDITIONED}.get(problem, problem), condition)
-    run.settings["steps"] = 2
+    run = robustness_run(problem)
     changed = robustness.Robustness().task(run.settings, full)
     _, results = robustness.measure(run, changed, work)
     optimum, other = (

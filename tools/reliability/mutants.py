@@ -158,11 +158,9 @@ def tests_by_line(folder):
 
 
 def copy_of_checkout(folder):
-    """What the tests need, in a folder of its own."""
-    for name in ("tfoverparam", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "setup.cfg", folder)
-    return folder
+    """The checkout, in a folder of its own, without what git ignores."""
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "runs", "build", "dist", "*.egg-info")
+    return shutil.copytree(ROOT, folder, ignore=ignored, dirs_exist_ok=True)
 
 
 def is_noticed(folder, file, mutated, tests, seconds):
