@@ -132,8 +132,9 @@ def go(experiment, arguments, settings, team):
     cli.check_data(folder, experiment, dataset)
     missing = team.agreed(runs, [run for run in runs if not folder.has(run)], dataset)
     work.announce(missing, dataset)
+    names = {run.name for run in missing}
     for together in _trained_together(runs):
-        group = [run for run in together if run in missing]
+        group = [run for run in together if run.name in names]
         with folder.reserved(group), folder.checkpoints(together) as work.checkpoint:
             # Another process may have done some while this one waited; but a team has set out.
             group = [run for run in group if team.number > 1 or not folder.has(run)]
