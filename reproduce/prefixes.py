@@ -16,6 +16,7 @@ from reproduce.harness import curves, records, strict_yaml
 from reproduce import linear_networks
 from reproduce import mnist_convnet
 from reproduce.claims import robustness as robustness_checks
+from reproduce.harness.errors import DataError, RecordsError
 from reproduce.linear_networks.optimum import optimum
 
 ROUNDED = 5e-6  # half a unit of the six digits that are kept, of a number that begins with 1
@@ -94,8 +95,8 @@ def recomputed(figure, sources, iterations, progress):
         `Prefix`, panel by panel.
 
     Raises:
-        reproduce.harness.records.RecordsError: If there are no results.
-        reproduce.data.DataError: If the data that they were made from is not to be had.
+        RecordsError: If there are no results.
+        DataError: If the data that they were made from is not to be had.
     """
     folder = sources.results / figure
     if figure == "figure1":
@@ -119,14 +120,14 @@ def _identity(folder):
     try:
         return strict_yaml.parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise records.RecordsError(f"{folder} holds no results: {error}.") from error
+        raise RecordsError(f"{folder} holds no results: {error}.") from error
 
 
 def _dataset(identity, load, folder):
     """The data that the results were made from."""
     dataset = load(folder, identity["data"]["source"])
     if dataset.fingerprint != identity["data"]["fingerprint"]:
-        raise data.DataError(
+        raise DataError(
             f"{dataset.description}, from {dataset.location}, is not the data that the results of "
             f"{identity['figure']} were made from."
         )
@@ -137,7 +138,10 @@ def _regression(finished, dataset, iterations, progress):
     for panel in sorted({record.panel for record in finished}):
         mine = [record for record in finished if record.panel == panel]
         descents = {
-            (panel, record.name): (_run(record), record.curves[panel])
+            (panel, record.name): (
+                records.rebuilt(linear_networks.Run, record.settings),
+                record.curves[panel],
+            )
             for record in mine
             if not record.settings["flow"]
         }
@@ -146,7 +150,7 @@ def _regression(finished, dataset, iterations, progress):
         for record in mine:
             if record.settings["flow"]:
                 committed = _start(record.curves[panel], iterations)
-                run = _run(record)
+                run = records.rebuilt(linear_networks.Run, record.settings)
                 times = [t for t, _ in committed]
                 prefix, moved = (
                     _prefix(panel, record.name, committed, trajectory.losses, least)
@@ -155,12 +159,6 @@ def _regression(finished, dataset, iterations, progress):
                     )
                 )
                 yield _with_rounding(prefix, [moved], MARGIN)
-
-
-def _run(record):
-    """A record's run."""
-    names = [field.name for field in dataclasses.fields(linear_networks.Run)]
-    return linear_networks.Run(**{name: record.settings[name] for name in names})
 
 
 def _robustness(finished, identity, dataset, iterations, progress):
@@ -274,7 +272,7 @@ def _convnets(finished, identity, dataset, iterations, progress):
 
     for record in finished:
         steps = min(iterations, record.settings["steps"])
-        training = mnist_convnet.Training(**{**record.settings, "steps": steps})
+        training = records.rebuilt(mnist_convnet.Training, record.settings, steps=steps)
         found = list(train(record, training))
         if not all(prefix.agrees() for prefix in found):
             moved = zip(*(train(record, training, start) for start in range(STARTS)))
@@ -320,7 +318,7 @@ def _integrals(folder):
     try:
         (rows,) = json.loads(path.read_text(encoding="utf-8"))["tables"].values()
     except (OSError, ValueError, KeyError) as error:
-        raise records.RecordsError(f"{folder} holds no results: {error}.") from error
+        raise RecordsError(f"{folder} holds no results: {error}.") from error
     found = [figure1.integrals(row["N"]) for row in rows]
     depths = [row["N"] for row in rows]
     for arc in (name for name in rows[0] if name.startswith("arc")):

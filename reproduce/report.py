@@ -1,69 +1,19 @@
 """Write results/README.md, and the results in README.md, from the summary of each figure."""
 
 import argparse
-import collections
-import dataclasses
+
+
 import json
 import pathlib
 import statistics
 
 from reproduce.harness import cli
+from reproduce.harness.errors import UsageError
 from reproduce.harness.files import held, write_atomically
 
 ROOT = pathlib.Path(__file__).parent.parent
 DISTANCE = "Distance to the paper's curve: RMS of log10(ours/paper), median over the seeds"
 START, END = "<!-- results: written by python -m reproduce.report -->", "<!-- /results -->"
-
-
-def summary(figure, title, command, dataset, config_digest, records, verdicts, distances, tables):
-    """What is worth knowing of a results folder, as plain values for `summary.json`.
-
-    Args:
-        figure: Name of the figure. `title`: what it shows. `command`: what made the folder.
-        dataset: The `reproduce.data.Dataset` it was made from.
-        config_digest: Digest of the configuration that all runs share.
-        records: All `reproduce.harness.records.Record`s of the folder.
-        verdicts: A list of `reproduce.claims.Verdict`.
-        distances: RMS of log10(ours/paper): a dict from series to a dict from seed to number.
-        tables: From a title to a list of rows, each a dict from column to value.
-    """
-    provenances = [record.provenance for record in records]
-    return {
-        "figure": figure,
-        "title": title,
-        "command": command,
-        "data": {
-            "description": dataset.description,
-            "source": dataset.source,
-            "fingerprint": dataset.fingerprint,
-        },
-        "config_digest": config_digest,
-        "runs": len(records),
-        "seconds": round(sum(provenance["seconds"] for provenance in provenances)),
-        "devices": sorted({provenance["device"] for provenance in provenances}),
-        "commits": sorted({str(provenance["commit"]) for provenance in provenances}),
-        "uncommitted_changes": any(p["uncommitted_changes"] for p in provenances),
-        "versions": _collected(provenance["versions"] for provenance in provenances),
-        "rms_log10": {
-            series: {str(seed): round_or_none(rms) for seed, rms in sorted(by_seed.items())}
-            for series, by_seed in distances.items()
-        },
-        "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts],
-        "tables": tables,
-    }
-
-
-def round_or_none(number):
-    """Four decimals; None stays."""
-    return None if number is None else round(number, 4)
-
-
-def _collected(versions):
-    found = collections.defaultdict(set)
-    for version in versions:
-        for package, number in version.items():
-            found[package].add(number)
-    return {package: ", ".join(sorted(numbers)) for package, numbers in found.items()}
 
 
 def write(root=ROOT):
@@ -80,7 +30,7 @@ def write(root=ROOT):
     with held(root / "results" / ".lock", ["report"]):
         said = [_said_of(path) for path in sorted((root / "results").glob("*/summary.json"))]
         if not said:
-            raise cli.UsageError(f"There is no summary.json in the folders of {root / 'results'}.")
+            raise UsageError(f"There is no summary.json in the folders of {root / 'results'}.")
         sections, rows = zip(*said)
         parts = [
             "# Results",
@@ -101,7 +51,7 @@ def _said_of(path):
         figure = json.loads(path.read_text(encoding="utf-8"))
         return _section(figure), _overview(figure)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise cli.UsageError(
+        raise UsageError(
             f"{path} is no summary of this version ({type(error).__name__}: {error}). Start the "
             "command that made the folder again; with --resume it keeps the runs."
         ) from error
@@ -111,9 +61,9 @@ def _around_results(path):
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise cli.UsageError(f"Cannot read {path}: {error}") from error
+        raise UsageError(f"Cannot read {path}: {error}") from error
     if START not in text or END not in text:
-        raise cli.UsageError(f"{path} has no place for the results: {START} and {END}.")
+        raise UsageError(f"{path} has no place for the results: {START} and {END}.")
     before, _, rest = text.partition(START)
     return before, rest.partition(END)[2]
 

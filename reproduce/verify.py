@@ -31,6 +31,7 @@ import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
 from reproduce import prefixes  # noqa: E402
+from reproduce.harness.errors import UsageError  # noqa: E402
 from reproduce.prefixes import ROUNDED  # noqa: E402
 
 RESULTS = pathlib.Path(__file__).parent.parent / "results"
@@ -121,11 +122,11 @@ def main(arguments=None):
     with cli.reported_errors(interrupted=cli.REPEATABLE):
         unknown = set(arguments.figures) - set(prefixes.FIGURES)
         if unknown:
-            raise cli.UsageError(
+            raise UsageError(
                 f"{', '.join(sorted(unknown))}: no figure of {', '.join(prefixes.FIGURES)}."
             )
         if arguments.iterations is not None and arguments.iterations < 1:
-            raise cli.UsageError(f"--iterations must be positive, not {arguments.iterations}.")
+            raise UsageError(f"--iterations must be positive, not {arguments.iterations}.")
         off = verify(arguments)
     if off:
         print("\nOff: " + ", ".join(off))

@@ -47,6 +47,23 @@ def struck_out(verdicts, why):
     return [Verdict(v.statement, v.source, "", why, NOT_COMPARABLE) for v in verdicts]
 
 
+def select(records, **facts):
+    """Those of the records whose settings say so: `select(runs, depth=2, flow=False)`."""
+    return [
+        record
+        for record in records
+        if all(record.settings[name] == value for name, value in facts.items())
+    ]
+
+
+def by_setting(records, name):
+    """The records, grouped: a dict from what their settings say to lists, ascending."""
+    result: dict = {}
+    for record in records:
+        result.setdefault(record.settings[name], []).append(record)
+    return dict(sorted(result.items()))
+
+
 def format_table(verdicts):
     """The verdicts as text for the console."""
     lines = []

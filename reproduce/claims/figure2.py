@@ -3,7 +3,7 @@
 import numpy as np
 
 from reproduce.harness import curves
-from reproduce.claims import judge, not_run, regression
+from reproduce.claims import judge, not_run, regression, select
 
 PANELS = {"fig2L_l2": "l2", "fig2R_l4": "l4"}
 SOURCE = "Section 8, Figure 2"
@@ -16,23 +16,23 @@ def verdicts(records):
     """All verdicts on this figure, from the `reproduce.harness.records.Record`s of its folder."""
     result = []
     for panel, loss in PANELS.items():
-        groups = regression.groups(records, panel)
-        for series in ("2-layer w1", "2-layer emulation"):
+        runs = select(regression.of_panel(records, panel), plotted=True)
+        for curve in ("2-layer w1", "2-layer emulation"):
             result.append(
                 regression.close_to_the_paper(
-                    groups, panel, series, COMPARED_FROM, BOUND, SOURCE, COMMAND
+                    records, panel, curve, COMPARED_FROM, BOUND, SOURCE, COMMAND
                 )
             )
         for depth in (2, 3):
-            result += [_emulates(groups, loss, depth, width) for width in (1, 100)]
-            result.append(_widths_alike(groups, loss, depth))
-    return [*result, _stated_rate(regression.groups(records, "fig2R_l4"))]
+            result += [_emulates(runs, loss, depth, width) for width in (1, 100)]
+            result.append(_widths_alike(runs, loss, depth))
+    return [*result, _stated_rate(regression.of_panel(records, "fig2R_l4"))]
 
 
-def _emulates(groups, loss, depth, width):
+def _emulates(runs, loss, depth, width):
     statement = f"{loss}: the rule emulates the network of depth {depth} and width {width}"
-    network = groups.get(f"{depth}-layer w{width}")
-    emulation = groups.get(f"{depth}-layer emulation of w{width}")
+    network = select(runs, depth=depth, width=width, rule=None)
+    emulation = select(runs, depth=depth, width=width, rule="product")
     if not network or not emulation:
         return not_run(statement, SOURCE, COMMAND)
     gap = regression.largest_gap(network, emulation)
@@ -47,9 +47,9 @@ def _emulates(groups, loss, depth, width):
     )
 
 
-def _widths_alike(groups, loss, depth):
+def _widths_alike(runs, loss, depth):
     statement = f"{loss}: depth {depth} converges alike with width 1 and width 100"
-    found = [groups.get(f"{depth}-layer w{width}") for width in (1, 100)]
+    found = [select(runs, depth=depth, width=width, rule=None) for width in (1, 100)]
     if not all(found):
         return not_run(statement, SOURCE, COMMAND)
     (t, *_, narrow, _), (_, *_, wide, _) = (
@@ -67,25 +67,29 @@ def _widths_alike(groups, loss, depth):
     )
 
 
-def _stated_rate(groups):
+def _stated_rate(runs):
     statement = "l4: the networks converge at the learning rate 1e-3"
-    names = [f"{depth}-layer w{width} as_stated" for depth in (2, 3) for width in (1, 100)]
-    if not all(name in groups for name in names):
+    networks = {
+        f"{depth}-layer w{width}": select(runs, depth=depth, width=width, rule=None, stated=True)
+        for depth in (2, 3)
+        for width in (1, 100)
+    }
+    if not all(networks.values()):
         return not_run(statement, SOURCE, COMMAND)
     diverged = {
-        name.removesuffix(" as_stated"): [
+        name: [
             record.results["diverged_at"]
-            for record in groups[name]
+            for record in group
             if record.results["diverged_at"] is not None
         ]
-        for name in names
+        for name, group in networks.items()
     }
     return judge(
         statement,
         SOURCE,
         "no run diverges",
         "; ".join(
-            f"{name}: {len(when)} of {len(groups[f'{name} as_stated'])} diverge"
+            f"{name}: {len(when)} of {len(networks[name])} diverge"
             + (f", by iteration {max(when)}" if when else "")
             for name, when in diverged.items()
         ),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reproduce.claims import judge, not_run, regression
+from reproduce.claims import judge, not_run, regression, select
 
 L2, L4 = "fig3L_l2", "fig3R_l4"
 COMMAND = "python -m reproduce.figure3"
@@ -12,29 +12,29 @@ NAMES = ("1-layer", "2-layer", "3-layer")
 def verdicts(records):
     """All verdicts on this figure, from the `reproduce.harness.records.Record`s of its folder."""
     result = []
-    left, right = (regression.groups(records, panel) for panel in (L2, L4))
-    for series, first, bound in zip(NAMES, (10_000, 50_000, 200_000), (0.02, 0.05, 0.05)):
+    left, right = (regression.of_panel(records, panel) for panel in (L2, L4))
+    for curve, first, bound in zip(NAMES, (10_000, 50_000, 200_000), (0.02, 0.05, 0.05)):
         result.append(
             regression.close_to_the_paper(
-                left, L2, series, first, bound, "Section 8, Figure 3 left", COMMAND
+                records, L2, curve, first, bound, "Section 8, Figure 3 left", COMMAND
             )
         )
-    for series in NAMES:
+    for curve in NAMES:
         result.append(
             regression.close_to_the_paper(
-                right, L4, series, 100_000, 0.05, "Figure 3 right, as gradient flow", COMMAND
+                records, L4, curve, 100_000, 0.05, "Figure 3 right, as gradient flow", COMMAND
             )
         )
     return [*result, _hinders(left), _accelerates(right), _too_fast(right)]
 
 
-def _hinders(groups):
+def _hinders(runs):
     statement = "For l2 loss depth leads to (slightly) slower optimization"
     source = "Section 8, Figure 3 left"
-    as_stated = [groups.get(f"{name} as_stated") for name in NAMES]
+    as_stated = [regression.as_stated(runs, name) for name in NAMES]
     if not all(as_stated):
         return not_run(statement, source, COMMAND)
-    ends = [regression.final(group, group[0].settings["steps"]) for group in as_stated]
+    ends = [regression.final(group) for group in as_stated]
     rates = [group[0].learning_rate for group in as_stated]
     return judge(
         statement,
@@ -48,14 +48,14 @@ def _hinders(groups):
     )
 
 
-def _accelerates(groups):
+def _accelerates(runs):
     statement = "For l4 loss depth accelerates optimization"
     source = "Section 8, Figure 3 right"
-    as_stated = [groups.get(f"{name} as_stated") for name in NAMES]
+    as_stated = [regression.as_stated(runs, name) for name in NAMES]
     if not all(as_stated):
         return not_run(statement, source, COMMAND)
     steps = as_stated[0][0].settings["steps"]
-    level = regression.final(as_stated[0], steps)
+    level = regression.final(as_stated[0])
     reached = [regression.iterations_to(group, level) for group in as_stated[1:]]
     ratios = [steps / t if t else np.nan for t in reached]
     return judge(
@@ -73,12 +73,10 @@ def _accelerates(groups):
     )
 
 
-def _too_fast(groups):
+def _too_fast(runs):
     statement = "No gradient descent follows Figure 3 (right): at its pace steps are unstable"
     source = "our explanation of why flow is laid over them"
-    flows = [
-        [r.results for r in groups.get(name, []) if "longest_step" in r.results] for name in NAMES
-    ]
+    flows = [[r.results for r in select(runs, curve=name, flow=True)] for name in NAMES]
     if not all(flows):
         return not_run(statement, source, COMMAND)
     longest = [np.median([results["longest_step"] for results in flow]) for flow in flows]

@@ -9,9 +9,9 @@ COMMAND = "python -m reproduce.figure4_left --seeds 0 1 2 3 4"
 
 def verdicts(records):
     """All verdicts on this figure, from the `reproduce.harness.records.Record`s of its folder."""
-    groups = regression.groups(records, PANEL)
+    runs = regression.of_panel(records, PANEL)
     return [
-        _is_faster(groups, statement, faster, slower)
+        _is_faster(runs, statement, faster, slower)
         for statement, faster, slower in (
             ("Depth 3 outperforms AdaGrad", "GD 3-layer", "AdaGrad 1-layer"),
             ("Depth 3 outperforms AdaDelta", "GD 3-layer", "AdaDelta 1-layer"),
@@ -25,11 +25,11 @@ def verdicts(records):
     ]
 
 
-def _is_faster(groups, statement, faster, slower):
-    found = [groups.get(f"{name} as_stated") for name in (faster, slower)]
+def _is_faster(runs, statement, faster, slower):
+    found = [regression.as_stated(runs, name) for name in (faster, slower)]
     if not all(found):
         return not_run(statement, SOURCE, COMMAND)
-    ours, theirs = (regression.final(group, group[0].settings["steps"]) for group in found)
+    ours, theirs = (regression.final(group) for group in found)
     return judge(
         statement,
         SOURCE,

@@ -9,24 +9,23 @@ COMMAND = "python -m reproduce.figure4_right --seeds 0 1 2 3 4"
 
 def verdicts(records):
     """All verdicts on this figure, from the `reproduce.harness.records.Record`s of its folder."""
-    groups = regression.groups(records, PANEL)
-    descent = "GD 3-layer as_stated"
+    runs = regression.of_panel(records, PANEL)
     return [
-        _is_faster(groups, statement, faster, slower)
+        _is_faster(runs, statement, faster, slower)
         for statement, faster, slower in (
-            ("Adam is faster than gradient descent at depth 3", "Adam 1-layer", descent),
+            ("Adam is faster than gradient descent at depth 3", "Adam 1-layer", "GD 3-layer"),
             ("Adam with depth 2 is faster still", "Adam 2-layer", "Adam 1-layer"),
             ("Adam with depth 3 is faster still", "Adam 3-layer", "Adam 1-layer"),
         )
     ]
 
 
-def _is_faster(groups, statement, faster, slower):
-    found = [groups.get(name) for name in (faster, slower)]
+def _is_faster(runs, statement, faster, slower):
+    found = [regression.as_stated(runs, name) for name in (faster, slower)]
     if not all(found):
         return not_run(statement, SOURCE, COMMAND)
     steps = found[0][0].settings["steps"]
-    ours, theirs = (regression.final(group, steps) for group in found)
+    ours, theirs = (regression.final(group) for group in found)
     reached = regression.iterations_to(found[0], theirs)
     sooner = f", reached {steps / reached:.1f} times sooner" if reached else ""
     return judge(

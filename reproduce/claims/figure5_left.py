@@ -13,25 +13,25 @@ AT_ONCE = 100
 
 def verdicts(records):
     """All verdicts on this figure, from the `reproduce.harness.records.Record`s of its folder."""
-    groups = regression.groups(records, PANEL)
+    runs = regression.of_panel(records, PANEL)
     return [
-        regression.close_to_the_paper(groups, PANEL, "1-layer", 1000, 0.02, SOURCE, COMMAND),
-        _starts_late(groups),
-        _never_starts(groups),
-        *(_starts_at_once(groups, depth) for depth in (4, 8)),
+        regression.close_to_the_paper(records, PANEL, "1-layer", 1000, 0.02, SOURCE, COMMAND),
+        _starts_late(runs),
+        _never_starts(runs),
+        *(_starts_at_once(runs, depth) for depth in (4, 8)),
     ]
 
 
-def _starts_late(groups):
+def _starts_late(runs):
     statement = "Depth 4 from near zero starts late, if at all"
     survived = [
         group
-        for name, group in groups.items()
-        if name.startswith("4-layer lr=") and 2 * len(_diverged(group)) < len(group)
+        for group in regression.rates(runs, "4-layer").values()
+        if 2 * len(_diverged(group)) < len(group)
     ]
     if not survived:
         return not_run(statement, SOURCE, COMMAND)
-    group = max(survived, key=lambda group: group[0].learning_rate)
+    group = survived[-1]
     left = sorted(_left(record) for record in group if np.isfinite(_left(record)))
     return judge(
         statement,
@@ -45,33 +45,33 @@ def _starts_late(groups):
     )
 
 
-def _never_starts(groups):
+def _never_starts(runs):
     statement = "Depth 8 from near zero never starts"
-    rates = [group for name, group in groups.items() if name.startswith("8-layer lr=")]
+    rates = list(regression.rates(runs, "8-layer").values())
     if not rates:
         return not_run(statement, SOURCE, COMMAND)
-    runs = [record for group in rates for record in group]
-    diverged = _diverged(runs)
+    found = [record for group in rates for record in group]
+    diverged = _diverged(found)
     moved = [
-        record for record in runs if record not in diverged and np.isfinite(_left(record))
+        record for record in found if record not in diverged and np.isfinite(_left(record))
     ]
     return judge(
         statement,
         SOURCE,
         "at every rate of the grid each run diverges or stays on the plateau",
-        f"{len(moved)} of {len(runs)} runs leave the plateau, {len(diverged)} diverge "
+        f"{len(moved)} of {len(found)} runs leave the plateau, {len(diverged)} diverge "
         f"({len(rates)} rates, {regression.seeds(rates[0])} each)",
         not moved,
     )
 
 
-def _starts_at_once(groups, depth):
+def _starts_at_once(runs, depth):
     statement = f"Depth {depth} from near the identity progresses at once"
-    group = groups.get(f"{depth}-layer id-init as_stated")
+    group = regression.as_stated(runs, f"{depth}-layer id-init")
     if not group:
         return not_run(statement, SOURCE, COMMAND)
     left = np.median([_left(record) for record in group])
-    end = regression.final(group, group[0].settings["steps"])
+    end = regression.final(group)
     return judge(
         statement,
         SOURCE,

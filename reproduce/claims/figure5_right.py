@@ -4,11 +4,12 @@ import numpy as np
 
 from reproduce import paper
 from reproduce.harness import curves
-from reproduce.claims import judge, not_run
+from reproduce.claims import judge, not_run, select
 
 PANEL = "fig5R_mnist"
 FULL_LENGTH = 8593
 ORIGINAL, OVERPARAMETERIZED = "original", "overparameterized"
+DEPTHS = {ORIGINAL: 1, OVERPARAMETERIZED: 2}
 COMPARED_FROM = 100  # before, one pixel column of the paper's plot spans many iterations
 COMMAND = "python -m reproduce.figure5_right"
 
@@ -22,37 +23,49 @@ def verdicts(records):
     Returns:
         A list of `Verdict`. What has not been run says so, and how to run it.
     """
-    groups = _groups(records)
     return [
-        *_the_papers_figure(groups),
-        *_what_is_accelerated(groups),
-        *_where_the_penalty_acts(groups),
-        *_alternative_settings(groups),
-        _second_network(groups),
-        *_tutorial_log(groups),
+        *_the_papers_figure(records),
+        *_what_is_accelerated(records),
+        *_where_the_penalty_acts(records),
+        *_alternative_settings(records),
+        _second_network(records),
+        *_tutorial_log(records),
     ]
 
 
 def distances(records):
     """RMS of log10(ours / paper) from iteration 100 on: a dict from series to one per seed."""
-    result: dict[str, dict] = {}
-    for record in records:
-        reference = paper.curve(PANEL, record.series)
-        if len(reference):
-            points = (reference.iteration, reference["median"])
-            result.setdefault(record.series, {})[record.seed] = curves.rms_log10(
-                record.curves[PANEL], points, COMPARED_FROM
-            )
-    return result
+    return {
+        arm: {record.seed: _distance(record) for record in group}
+        for arm in (ORIGINAL, OVERPARAMETERIZED)
+        if (group := _arm(records, arm))
+    }
 
 
-def _the_papers_figure(groups):
+def _distance(record):
+    reference = paper.curve(PANEL, record.settings["arm"])
+    points = (reference.iteration, reference["median"])
+    return curves.rms_log10(record.curves[PANEL], points, COMPARED_FROM)
+
+
+def _arm(records, arm, **facts):
+    return select(records, arm=arm, tutorial_seeds=False, **facts)
+
+
+def _pair(records, arm=None):
+    """The original and the overparameterized network's runs: the paper's, or those of an arm."""
+    if arm is None:
+        return _arm(records, ORIGINAL), _arm(records, OVERPARAMETERIZED)
+    return [_arm(records, arm, depth=depth) for depth in DEPTHS.values()]
+
+
+def _the_papers_figure(records):
     source = "Section 8, Figure 5 right"
-    for series, bound in ((ORIGINAL, 0.04), (OVERPARAMETERIZED, 0.08)):
-        statement = f"Batch loss of the {series} network, as plotted"
-        found = [d for d in distances(groups.get(series, [])).get(series, {}).values()]
+    for arm, bound in ((ORIGINAL, 0.04), (OVERPARAMETERIZED, 0.08)):
+        statement = f"Batch loss of the {arm} network, as plotted"
+        found = list(distances(records).get(arm, {}).values())
         if not found or None in found:
-            yield not_run(statement, source, f"{COMMAND} --arms {series}")
+            yield not_run(statement, source, f"{COMMAND} --arms {arm}")
             continue
         median = float(np.median(found))
         yield judge(
@@ -62,10 +75,10 @@ def _the_papers_figure(groups):
             f"RMS of log10(ours/paper) {median:.3f}, median of {_seeds(found)}",
             median <= bound,
         )
-    if not _at_full_length(groups, ORIGINAL, OVERPARAMETERIZED):
+    original, deep = _pair(records)
+    if not _at_full_length(original, deep):
         yield not_run("Overparameterization accelerates", source, COMMAND)
         return
-    original, deep = groups[ORIGINAL], groups[OVERPARAMETERIZED]
     before, after = (group[0].results["parameters"] for group in (original, deep))
     yield judge(
         "An addition of roughly 15 % in number of parameters",
@@ -120,13 +133,13 @@ def _the_papers_figure(groups):
     )
 
 
-def _what_is_accelerated(groups):
+def _what_is_accelerated(records):
     source = "our question"
     statement = "The fit to the data (the cross-entropy) is accelerated as the loss is"
-    if not _at_full_length(groups, ORIGINAL, OVERPARAMETERIZED):
+    original, deep = _pair(records)
+    if not _at_full_length(original, deep):
         yield not_run(statement, source, COMMAND)
         return
-    original, deep = groups[ORIGINAL], groups[OVERPARAMETERIZED]
     yield _compare_fit(statement, source, original, deep, factor=2)
     l2 = [_last(group, "l2_term") for group in (original, deep)]
     yield judge(
@@ -157,38 +170,39 @@ def _compare_fit(statement, source, original, deep, factor):
     )
 
 
-def _where_the_penalty_acts(groups):
+def _where_the_penalty_acts(records):
     source = "our question"
-    for series, target in (
+    original = _arm(records, ORIGINAL)
+    for arm, target in (
         ("l2_on_first_factor", "the first factors"),
         ("l2_on_every_factor", "every factor"),
     ):
         statement = f"With L2 on {target} the loss falls faster than the original's"
-        if not _at_full_length(groups, series, ORIGINAL):
-            yield not_run(statement, source, f"{COMMAND} --arms {ORIGINAL} {series}")
+        runs = _arm(records, arm)
+        if not _at_full_length(runs, original):
+            yield not_run(statement, source, f"{COMMAND} --arms {ORIGINAL} {arm}")
             continue
-        _, *_, loss, _ = _on_common_points(groups[series], groups[ORIGINAL])
-        _, *_, original, _ = _on_common_points(groups[ORIGINAL], groups[series])
+        _, *_, loss, _ = _on_common_points(runs, original)
+        _, *_, theirs, _ = _on_common_points(original, runs)
         yield judge(
             statement,
             source,
             "a visibly lower loss: below 0.9 of the original's at the end",
-            f"{loss[-1] / original[-1]:.2f} of the original's at the end, "
-            f"{np.min(loss / original):.2f} at the lowest (medians, {_seeds(groups[series])})",
-            loss[-1] < 0.9 * original[-1],
+            f"{loss[-1] / theirs[-1]:.2f} of the original's at the end, "
+            f"{np.min(loss / theirs):.2f} at the lowest (medians, {_seeds(runs)})",
+            loss[-1] < 0.9 * theirs[-1],
         )
-    names = [f"no_l2 {series}" for series in (ORIGINAL, OVERPARAMETERIZED)]
     statement = "Without L2 overparameterization speeds up the fit"
-    if _at_full_length(groups, *names):
-        original, deep = (groups[name] for name in names)
+    original, deep = _pair(records, "no_l2")
+    if _at_full_length(original, deep):
         yield _compare_fit(statement, source, original, deep, factor=1.2)
     else:
         yield not_run(statement, source, f"{COMMAND} --arms no_l2")
 
 
-def _alternative_settings(groups):
+def _alternative_settings(records):
     source = "Section 8; the settings are ours, the paper does not list its own"
-    cells = _alternative_cells(groups)
+    cells = alternative_cells(records)
     statement = "Under alternative learning rates and initial stds the outcome is similar"
     if not cells:
         yield not_run(statement, source, f"{COMMAND} --arms alternative_rates")
@@ -216,21 +230,20 @@ def _alternative_settings(groups):
             ),
             best[OVERPARAMETERIZED][OVERPARAMETERIZED] < best[ORIGINAL][ORIGINAL],
         )
-    yield _factor_stddevs(groups, source)
+    yield _factor_stddevs(records, source)
 
 
-def _factor_stddevs(groups, source):
+def _factor_stddevs(records, source):
     statement = "Whatever the initial std of the factorised layers alone, the outcome is similar"
-    deep = [group[0] for series, group in groups.items() if "factor-std=" in series]
+    deep = _arm(records, "alternative_stddevs")
     # The same number of steps, the same learning rate and std in all other layers.
     shared = ("steps", "learning_rate", "stddev")
-    original = [
-        group[0]
-        for series, group in groups.items()
-        if series.startswith("original lr=")
-        and deep
-        and all(group[0].settings[key] == deep[0].settings[key] for key in shared)
-    ]
+    original = _arm(
+        records,
+        "alternative_rates",
+        depth=DEPTHS[ORIGINAL],
+        **{name: deep[0].settings[name] for name in shared if deep},
+    )
     if not deep or not original:
         return not_run(statement, source, f"{COMMAND} --arms alternative_rates alternative_stddevs")
     steps = deep[0].settings["steps"]
@@ -252,7 +265,10 @@ def _factor_stddevs(groups, source):
 def runs_table(records):
     """What each series comes to: a list of rows, each a dict from column to value."""
     rows = []
-    for series, group in _groups(records).items():
+    groups: dict[str, list] = {}
+    for record in records:
+        groups.setdefault(record.series, []).append(record)
+    for series, group in groups.items():
         diverged = any(record.results["diverged_at"] is not None for record in group)
         rows.append(
             {
@@ -275,46 +291,44 @@ def alternative_table(records):
     """The grid of alternative settings: a list of dicts, one a learning rate and std."""
     return [
         {key: "diverged" if value == np.inf else value for key, value in cell.items()}
-        for cell in _alternative_cells(_groups(records))
+        for cell in alternative_cells(records)
     ]
 
 
-def _alternative_cells(groups):
+def alternative_cells(records):
+    """The losses under each learning rate and std at which both networks were trained."""
+    names = ("learning_rate", "stddev", "steps")
     cells: dict[tuple, dict] = {}
-    for series, group in groups.items():
-        network, _, setting = series.partition(" ")
-        if setting.startswith("lr="):
-            settings = group[0].settings
-            cell = cells.setdefault(
-                setting, {key: settings[key] for key in ("learning_rate", "stddev", "steps")}
-            )
-            cell[network] = _value_after(group[0], settings["steps"])
-    complete = [c for c in cells.values() if ORIGINAL in c and OVERPARAMETERIZED in c]
-    return sorted(complete, key=lambda cell: (cell["learning_rate"], cell["stddev"]))
+    for network, runs in zip(DEPTHS, _pair(records, "alternative_rates")):
+        for record in runs:
+            shared = {name: record.settings[name] for name in names}
+            cell = cells.setdefault(tuple(shared.values()), shared)
+            cell.setdefault(network, _value_after(record, shared["steps"]))
+    return [cells[key] for key in sorted(cells) if set(DEPTHS) <= set(cells[key])]
 
 
-def _second_network(groups):
+def _second_network(records):
     statement = "Other convolutional networks speed up too, but not nearly as prominently"
     source = "the authors' blog post"
-    names = [f"second_network {series}" for series in (ORIGINAL, OVERPARAMETERIZED)]
-    if not all(name in groups for name in names):
+    pair = _pair(records, "second_network")
+    if not all(pair):
         return not_run(statement, source, f"{COMMAND} --arms second_network")
-    original, deep = (_epochs(groups[name]) for name in names)
+    original, deep = (_epochs(runs) for runs in pair)
     ratio = original[0] / deep[0], original[-1] / deep[-1]
     return judge(
         statement,
         source,
         "mean cross-entropy of the first and of the last epoch 1.05 to 5 times lower",
         f"{ratio[0]:.2f} and {ratio[1]:.2f} times lower (batch-normalized network, no L2, "
-        f"{_seeds(groups[names[0]])})",
+        f"{_seeds(pair[0])})",
         all(1.05 <= r <= 5 for r in ratio),
     )
 
 
-def _tutorial_log(groups):
+def _tutorial_log(records):
     source = "published console logs of the tutorial"
     bounds = {0: (8.3335, 8.3345), 100: (3.22, 3.26), 200: (3.33, 3.38), 8500: (1.58, 1.62)}
-    runs = groups.get(f"{ORIGINAL} tutorial-seeds", [])
+    runs = select(records, arm=ORIGINAL, tutorial_seeds=True)
     log = dict(map(tuple, runs[0].results["minibatch_loss_log"])) if runs else {}
     for step, (low, high) in bounds.items():
         statement = f"Minibatch loss of the tutorial at step {step}, with its seeds"
@@ -330,23 +344,15 @@ def _tutorial_log(groups):
         )
 
 
-def _groups(records):
-    groups: dict[str, list] = {}
-    for record in records:
-        groups.setdefault(record.series, []).append(record)
-    return groups
-
-
 def _median_result(group, name):
     return float(np.median([record.results[name] for record in group]))
 
 
-def _at_full_length(groups, *names):
-    return all(
-        name in groups
-        and all(record.settings["steps"] >= FULL_LENGTH for record in groups[name])
-        and all(record.results["diverged_at"] is None for record in groups[name])
-        for name in names
+def _at_full_length(*groups):
+    return all(groups) and all(
+        record.settings["steps"] >= FULL_LENGTH and record.results["diverged_at"] is None
+        for group in groups
+        for record in group
     )
 
 

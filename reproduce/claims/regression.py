@@ -4,67 +4,68 @@ import numpy as np
 
 from reproduce import paper
 from reproduce.harness import curves
-from reproduce.claims import judge, not_run
+from reproduce.claims import by_setting, judge, not_run, select
 
 
-def groups(records, panel):
-    """The records of a panel: a dict from series to a list, one a seed."""
-    result: dict[str, list] = {}
-    for record in records:
-        if record.panel == panel:
-            result.setdefault(record.series, []).append(record)
-    return result
+def of_panel(records, panel):
+    """The records of a panel."""
+    return [record for record in records if record.panel == panel]
 
 
-def final(group, steps):
-    """Median over the seeds of the distance after `steps` iterations; infinite if diverged."""
-    return float(np.median([dict(map(tuple, _curve(r))).get(steps, np.inf) for r in group]))
+def rates(runs, curve):
+    """The runs of a curve, a group for each learning rate, ascending; a flow is none of them."""
+    return by_setting(select(runs, curve=curve, flow=False), "learning_rate")
 
 
-def best_of(groups_, name, steps):
-    """The runs of a series at the rate with the least final distance, or None if all diverge.
-
-    The final distance is the median over the seeds. A gradient flow is no such run.
+def as_stated(runs, curve):
+    """What the paper's text says to plot of a curve: the runs at the rate that it gives, or else
+    at that of least final distance, the median over the seeds. None where all of them diverge.
     """
-    best = min(_descents(groups_, name), key=lambda group: final(group, steps), default=None)
-    return best if best and np.isfinite(final(best, steps)) else None
+    groups = rates(runs, curve).values()
+    if any(group[0].settings["stated"] is not None for group in groups):
+        return select(runs, curve=curve, stated=True) or None
+    return min(
+        (group for group in groups if np.isfinite(final(group))),
+        key=final,
+        default=None,
+    )
 
 
-def _descents(groups_, name):
-    """The runs of a series, a group for each learning rate."""
-    return [
-        group
-        for series, group in groups_.items()
-        if (series == name or series.startswith(f"{name} lr="))
-        and not group[0].settings["flow"]
-    ]
+def plotted(runs, curve):
+    """The runs to be laid over the paper's curve: known beforehand, or else `as_stated`."""
+    return select(runs, curve=curve, plotted=True) or as_stated(runs, curve) or []
+
+
+def final(group):
+    """Median over the seeds of the distance after the last iteration; infinite if diverged."""
+    ends = (dict(map(tuple, _curve(r))).get(r.settings["steps"], np.inf) for r in group)
+    return float(np.median(list(ends)))
 
 
 def distances(records):
-    """RMS of log10(ours/paper) for every series that the paper plots: series to seed to number.
+    """RMS of log10(ours/paper) for every curve that the paper plots: curve to seed to number.
 
     Over all digitised points from 1 % of the axis on. None where a run ended before.
     """
     result: dict[str, dict] = {}
-    for record in records:
-        if len(paper.curve(record.panel, record.series)):
-            name = f"{record.panel} {record.series}"
-            last = paper.iterations(record.panel)[-1]
-            result.setdefault(name, {})[record.seed] = distance(record, last / 100)
+    for panel, curve in paper.names():
+        for record in plotted(of_panel(records, panel), curve):
+            last = paper.iterations(panel)[-1]
+            result.setdefault(f"{panel} {curve}", {})[record.seed] = distance(record, last / 100)
     return result
 
 
 def distance(record, first):
     """RMS of log10(ours/paper) from iteration `first` on, or None if the run ended before."""
-    reference = paper.curve(record.panel, record.series)
+    reference = paper.curve(record.panel, record.settings["curve"])
     points = (reference.iteration, reference["median"])
     return curves.rms_log10(_curve(record), points, first)
 
 
-def close_to_the_paper(groups_, panel, series, first, bound, source, command):
+def close_to_the_paper(records, panel, curve, first, bound, source, command):
     """The verdict on a run that is to lie on the paper's curve."""
-    statement = f"{series} of {panel}, as plotted"
-    found = [distance(record, first) for record in groups_.get(series, [])]
+    statement = f"{curve} of {panel}, as plotted"
+    found = [distance(record, first) for record in plotted(of_panel(records, panel), curve)]
     finite = [number for number in found if number is not None]
     if not finite:
         return not_run(statement, source, command)
@@ -101,14 +102,17 @@ def largest_gap(group, other, first=0):
     return max(gaps, default=float("nan"))
 
 
-def table(records, panel, steps):
+def table(records, panel):
     """A row for each series of a panel: what became of its runs."""
+    groups: dict[str, list] = {}
+    for record in of_panel(records, panel):
+        groups.setdefault(record.series, []).append(record)
     rows = []
-    for series, group in groups(records, panel).items():
+    for series, group in groups.items():
         diverged = [r.results["diverged_at"] for r in group if r.results["diverged_at"] is not None]
         left = [r.results["left_plateau_at"] for r in group]
         left = sorted(t for t in left if t is not None)
-        end = final(group, steps)
+        end = final(group)
         rows.append(
             {
                 "series": series,
@@ -122,19 +126,19 @@ def table(records, panel, steps):
     return sorted(rows, key=lambda row: row["series"])
 
 
-def best_rates(records, panel, name, horizons):
-    """The best rate of a series for runs of other lengths: a row for the report, or None.
+def best_rates(records, panel, curve, horizons):
+    """The best rate of a curve for runs of other lengths: a row for the report, or None.
 
     Best is the least distance, median over the seeds, at the last plotted iteration up to then.
     """
-    rates = {group[0].learning_rate: group for group in _descents(groups(records, panel), name)}
-    if len(rates) < 2:
+    groups = rates(of_panel(records, panel), curve)
+    if len(groups) < 2:
         return None
-    row = {"series": name}
+    row = {"series": curve}
     for horizon in horizons:
         ends = {
             rate: np.median([_before(record, horizon) for record in group])
-            for rate, group in rates.items()
+            for rate, group in groups.items()
         }
         best = min(ends, key=lambda rate: ends[rate])
         row[f"after {horizon}"] = f"{best:g} ({ends[best]:.3g})"

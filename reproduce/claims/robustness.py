@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from reproduce.claims import judge, not_run
+from reproduce.claims import judge, not_run, select
 
 COMMAND = "python -m reproduce.robustness"
 PAPER = "Section 8; the variants are ours"
@@ -14,11 +14,10 @@ FLOOR = 1e-6  # of the loss at zero: below it, float32 decides how far a run get
 
 def verdicts(records):
     """All verdicts, from the `reproduce.harness.records.Record`s of the folder."""
-    by_panel = {record.panel: record for record in records}
     return [
-        *(_accelerates(by_panel, p) for p in (2, 4, 6)),
-        _grows_with_the_condition_number(by_panel),
-        _four_layers_are_slow(by_panel),
+        *(_accelerates(records, p) for p in (2, 4, 6)),
+        _grows_with_the_condition_number(records),
+        _four_layers_are_slow(records),
     ]
 
 
@@ -134,7 +133,7 @@ def _word(record):
     return f"{ratio:.1f} times, depth {depth}"
 
 
-def _accelerates(by_panel, p):
+def _accelerates(records, p):
     expected_to = p > 2
     statement = (
         f"For p = {p} depth accelerates, whatever the data"
@@ -142,9 +141,8 @@ def _accelerates(by_panel, p):
         else f"For p = {p} depth does not accelerate, whatever the data"
     )
     found = {
-        name.removesuffix(f" l{p}"): record
-        for name, record in by_panel.items()
-        if name.endswith(f" l{p}") and not name.startswith("condition")
+        record.settings["problem"]: record
+        for record in select(records, p=p, condition_number=None)
     }
     if len(found) < 2:
         return not_run(statement, PAPER, COMMAND)
@@ -155,17 +153,17 @@ def _accelerates(by_panel, p):
         f"the better of depth 2 and 3 {'at least' if expected_to else 'less than'} {ENOUGH} times "
         "sooner on each",
         ", ".join(f"{n} {best(r)[1]:.2f} times{_lost(r)}" for n, r in found.items())
-        + f" ({_seeds(by_panel)})",
+        + f" ({_seeds(records)})",
         all(accelerated) if expected_to else not any(accelerated),
     )
 
 
-def _grows_with_the_condition_number(by_panel):
+def _grows_with_the_condition_number(records):
     statement = "The more ill-conditioned the problem, the greater the advantage (p = 4)"
     family = {
-        float(name.split()[0].removeprefix("condition_")): record
-        for name, record in by_panel.items()
-        if name.startswith("condition_")
+        record.settings["condition_number"]: record
+        for record in records
+        if record.settings["condition_number"] is not None
     }
     if len(family) < 2:
         return not_run(statement, TALK, COMMAND)
@@ -178,16 +176,16 @@ def _grows_with_the_condition_number(by_panel):
             f"{ratio:.2f} times at {c:.0e}{_lost(family[c])}"
             for c, ratio in zip(sorted(family), ratios)
         )
-        + f" ({_seeds(by_panel)})",
+        + f" ({_seeds(records)})",
         ratios == sorted(ratios) and ratios[-1] > ratios[0],
     )
 
 
-def _four_layers_are_slow(by_panel):
+def _four_layers_are_slow(records):
     statement = "From 3 to 4 layers near zero it becomes much slower"
     found = {
-        name: [np.median(times) for times in compare(record, 4, shallow=3)[1:]]
-        for name, record in by_panel.items()
+        record.panel: [np.median(times) for times in compare(record, 4, shallow=3)[1:]]
+        for record in records
         if "4" in record.results["rates"]
     }
     if not found:
@@ -202,11 +200,11 @@ def _four_layers_are_slow(by_panel):
             else f"{name}: never, where depth 3 takes {_number(three)}"
             for name, (three, four) in found.items()
         )
-        + f" ({_seeds(by_panel)})",
+        + f" ({_seeds(records)})",
         all(np.isfinite(three) and four >= 2 * three for three, four in found.values()),
     )
 
 
-def _seeds(by_panel):
-    count = len(next(iter(by_panel.values())).results["seeds"])
+def _seeds(records):
+    count = len(records[0].results["seeds"])
     return f"medians of {count} seeds"

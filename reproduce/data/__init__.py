@@ -5,10 +5,8 @@
 
 from reproduce.data.ethanol import RegressionData, load_ethanol, standardized
 from reproduce.data.mnist import Dataset, load_mnist
-from reproduce.data.store import DataError
 
 __all__ = [
-    "DataError",
     "Dataset",
     "RegressionData",
     "load_ethanol",

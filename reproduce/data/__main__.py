@@ -5,7 +5,8 @@ from collections.abc import Callable
 import sys
 
 from reproduce.harness import cli
-from reproduce.data import DataError, load_ethanol, load_mnist
+from reproduce.data import load_ethanol, load_mnist
+from reproduce.harness.errors import DataError
 
 cli.quiet_tensorflow()
 

@@ -13,7 +13,6 @@ import sys
 import numpy as np
 
 from reproduce.data.store import (
-    DataError,
     Prepared,
     check_sha256,
     download,
@@ -21,6 +20,7 @@ from reproduce.data.store import (
     read_file,
     writable_root,
 )
+from reproduce.harness.errors import DataError
 from reproduce.harness.messages import one_line
 
 PREPARED = Prepared(

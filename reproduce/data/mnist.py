@@ -14,7 +14,6 @@ import sys
 import numpy as np
 
 from reproduce.data.store import (
-    DataError,
     Prepared,
     check_sha256,
     download,
@@ -22,6 +21,7 @@ from reproduce.data.store import (
     read_file,
     writable_root,
 )
+from reproduce.harness.errors import DataError
 from reproduce.harness.messages import one_line
 
 PREPARED = Prepared("MNIST", builder="mnist:3.0.1", folder="mnist/3.0.1", megabytes=200)

@@ -12,14 +12,11 @@ import sys
 import urllib.request
 
 from reproduce.harness import interrupts
+from reproduce.harness.errors import DataError
 from reproduce.harness.messages import one_line
 
 SOURCES = ("auto", "real", "stand-in")
 _CONNECTION_TIMEOUT = 10  # seconds
-
-
-class DataError(Exception):
-    """The data cannot be had as asked; the message names the file or folder and the remedy."""
 
 
 @dataclasses.dataclass(frozen=True)

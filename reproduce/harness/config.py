@@ -14,15 +14,12 @@ import types
 import typing
 
 from reproduce.harness import strict_yaml
+from reproduce.harness.errors import ConfigError
 
 LARGEST = 10**9  # of integers that are to be positive: more iterations, or units, never end
 
 _received = reprlib.Repr()  # what is shown of a value in a message
 _received.maxstring = _received.maxother = 60
-
-
-class ConfigError(Exception):
-    """A configuration that cannot be used; the message names the key and the remedy."""
 
 
 def load(path, config_class, overrides=()):

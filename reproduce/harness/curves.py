@@ -72,13 +72,14 @@ def rms_log10(curve, reference, first):
         first: Iteration from which on they are compared.
 
     Returns:
-        The distance in decades, or None if the curve ends before the reference does.
+        The distance in decades, rounded for good: summary, tables and verdicts all give this one;
+        or None if the curve ends before the reference does.
     """
     values = dict(map(tuple, curve))
     pairs = [(values.get(int(t)), value) for t, value in zip(*reference) if t >= first]
     if not pairs or any(ours is None or ours <= 0 for ours, _ in pairs):
         return None
-    return float(np.sqrt(np.mean([np.log10(ours / theirs) ** 2 for ours, theirs in pairs])))
+    return rounded(np.sqrt(np.mean([np.log10(ours / theirs) ** 2 for ours, theirs in pairs])))
 
 
 def crossing(iterations, values, others, after=0):

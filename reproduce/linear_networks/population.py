@@ -16,7 +16,8 @@ import numpy as np
 from reproduce.harness import config
 from reproduce.harness.files import write_atomically
 from reproduce.linear_networks.gradients import gradients_of
-from reproduce.linear_networks.program import Program, Run, losses
+from reproduce.linear_networks.program import Program
+from reproduce.linear_networks.run import Run, losses
 
 
 SEGMENT = 3e10  # multiply-adds between two looks at the outside world: about a second

@@ -8,6 +8,7 @@ import tempfile
 import yaml
 
 from reproduce.harness import config
+from reproduce.harness.errors import ConfigError
 from tfoverparam.datasets.gas_sensor_drift.text_format import (
     GASES,
     SENSORS,
@@ -78,7 +79,7 @@ def configuration(data):
         path = os.path.join(folder, "fuzzed.yaml")
         try:
             settings = _loaded(path, content, overrides)
-        except config.ConfigError as error:
+        except ConfigError as error:
             check_message(str(error), "")
             return
         values = config.as_dict(settings)

@@ -22,6 +22,7 @@ from reproduce import (
     regression,
 )
 from reproduce.harness import cli, config, records
+from reproduce.harness.errors import ConfigError
 from reproduce import linear_networks
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -105,7 +106,7 @@ def test_the_arm_of_what_is_laid_over_the_paper_s_curves(settings):
 def test_the_plotted_rate_is_one_that_is_run(tmp_path):
     values = yaml.safe_load(yaml.safe_dump(SMALL))
     values["panels"][0]["series"][0]["plotted"] = 0.02
-    with pytest.raises(config.ConfigError, match="1-layer: `plotted` must be one of"):
+    with pytest.raises(ConfigError, match="1-layer: `plotted` must be one of"):
         load(tmp_path, values)
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from reproduce import report
-from reproduce.harness import cli
+from reproduce.harness.errors import UsageError
 
 SUMMARY = {
     "figure": "figure0",
@@ -56,7 +56,7 @@ def test_a_summary_that_is_none_is_named_and_nothing_is_written(tmp_path, text):
     folder.mkdir(parents=True)
     (tmp_path / "README.md").write_text(f"{report.START}\nold\n{report.END}\n")
     (folder / "summary.json").write_text(text)
-    with pytest.raises(cli.UsageError, match="figure0/summary.json is no summary of this version"):
+    with pytest.raises(UsageError, match="figure0/summary.json is no summary of this version"):
         report.write(tmp_path)
     assert "old" in (tmp_path / "README.md").read_text()
     assert not (tmp_path / "results" / "README.md").exists()
@@ -65,12 +65,12 @@ def test_a_summary_that_is_none_is_named_and_nothing_is_written(tmp_path, text):
 def test_what_the_report_needs_is_named(tmp_path):
     folder = tmp_path / "results" / "figure0"
     folder.mkdir(parents=True)
-    with pytest.raises(cli.UsageError, match="no summary.json in the folders of"):
+    with pytest.raises(UsageError, match="no summary.json in the folders of"):
         report.write(tmp_path)
     (folder / "summary.json").write_text(json.dumps(SUMMARY))
-    with pytest.raises(cli.UsageError, match="Cannot read .*README.md"):
+    with pytest.raises(UsageError, match="Cannot read .*README.md"):
         report.write(tmp_path)
     (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(cli.UsageError, match="README.md has no place for the results"):
+    with pytest.raises(UsageError, match="README.md has no place for the results"):
         report.write(tmp_path)
     assert (tmp_path / "README.md").read_text() == "mine"

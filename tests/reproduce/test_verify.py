@@ -125,7 +125,8 @@ def test_what_is_off(recomputed, moved, off, chaotic):
 
 HALF_WINDOW = 2
 RECORD = verify.RESULTS / "figure5_right/records/second_network_overparameterized-seed-0.json"
-TRAINING = mnist_convnet.Training(**{**records.read_record(RECORD).settings, "steps": STEPS})
+SETTINGS = records.read_record(RECORD).settings
+TRAINING = records.rebuilt(mnist_convnet.Training, SETTINGS, steps=STEPS)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import numpy as np
 
 from reproduce.harness import records
 from reproduce.data import mnist
-from reproduce.harness.records import RecordsError
+from reproduce.harness.errors import RecordsError
 from tests.reliability.inputs.bad_input import BadInput, command, written
 
 LINE = "1;10 " + " ".join(f"{index}:{index}" for index in range(1, 129)) + "\n"

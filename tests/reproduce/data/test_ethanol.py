@@ -7,7 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from reproduce.data import DataError, ethanol, load_ethanol, standardized, store
+from reproduce.data import ethanol, load_ethanol, standardized, store
+from reproduce.harness.errors import DataError
 
 
 pytestmark = pytest.mark.usefixtures("own_home")

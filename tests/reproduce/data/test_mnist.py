@@ -21,6 +21,7 @@ import pytest
 from reproduce.data import __main__ as command
 from reproduce.data import mnist as data
 from reproduce.data import store
+from reproduce.harness.errors import DataError
 
 NAMES = (
     "train-images-idx3-ubyte.gz",
@@ -137,12 +138,12 @@ def test_stand_in_fingerprint_is_that_of_the_four_arrays():
 @pytest.mark.parametrize("source", ["auto", "real", "stand-in"])
 def test_data_dir_must_be_an_existing_folder(tmp_path, source):
     missing = tmp_path / "missing"
-    with pytest.raises(data.DataError, match="missing does not exist"):
+    with pytest.raises(DataError, match="missing does not exist"):
         data.load_mnist(str(missing), source)
     assert not missing.exists()
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(data.DataError, match="file is not a folder"):
+    with pytest.raises(DataError, match="file is not a folder"):
         data.load_mnist(str(file), source)
 
 
@@ -152,7 +153,7 @@ def test_unknown_source():
 
 
 def test_without_data_and_network_real_is_an_error_and_auto_falls_back(folder, capsys):
-    with pytest.raises(data.DataError) as caught:
+    with pytest.raises(DataError) as caught:
         data.load_mnist(str(folder), "real")
     for expected in (*NAMES, str(folder / "downloads" / "manual"), "no network in tests"):
         assert expected in str(caught.value)
@@ -178,7 +179,7 @@ def test_damaged_file_is_an_error(fake_files, monkeypatch, source, place, damage
         (fake_files / name).rename(fake_files / place / name)
     file = fake_files / place / NAMES[2]
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(data.DataError) as caught:
+    with pytest.raises(DataError) as caught:
         data.load_mnist(str(fake_files), source)
     found = hashlib.sha256(file.read_bytes()).hexdigest()
     for expected in (str(file), data._FILE_SHA256[NAMES[2]], found):
@@ -189,7 +190,7 @@ def test_damaged_file_is_an_error(fake_files, monkeypatch, source, place, damage
 def test_missing_file_is_an_error(fake_files, monkeypatch, source):
     forbid(monkeypatch, "_stand_in", "_download_files", "prepare")
     (fake_files / NAMES[1]).unlink()
-    with pytest.raises(data.DataError) as caught:
+    with pytest.raises(DataError) as caught:
         data.load_mnist(str(fake_files), source)
     assert str(fake_files) in str(caught.value)
     assert NAMES[1] in str(caught.value)
@@ -200,7 +201,7 @@ def test_missing_file_is_an_error(fake_files, monkeypatch, source):
 def test_damaged_download_is_an_error(folder, monkeypatch, source):
     forbid(monkeypatch, "_stand_in", "prepare")
     monkeypatch.setattr(store.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(b"login"))
-    with pytest.raises(data.DataError, match="storage.googleapis.com.*train-images.*damaged"):
+    with pytest.raises(DataError, match="storage.googleapis.com.*train-images.*damaged"):
         data.load_mnist(str(folder), source)
     assert tree(folder) == []
 
@@ -246,10 +247,10 @@ def test_nothing_is_left_of_a_preparation_that_fails(fake_files, monkeypatch, fa
         (fake_files / name).rename(manual / name)
     before = tree(fake_files)
     # A full disk is reported with the folder's name; Ctrl-C stays Ctrl-C.
-    expected = data.DataError if isinstance(failure, OSError) else KeyboardInterrupt
+    expected = DataError if isinstance(failure, OSError) else KeyboardInterrupt
     with pytest.raises(expected) as caught:
         data.load_mnist(str(fake_files))
-    if expected is data.DataError:
+    if expected is DataError:
         assert str(fake_files) in str(caught.value) and "disk full" in str(caught.value)
     assert tree(fake_files) == before
 
@@ -317,14 +318,14 @@ def test_plain_folder_is_left_alone_and_its_copy_found_again(fake_files, tmp_pat
     # The copy does not excuse a file that has been damaged since.
     (fake_files / NAMES[0]).chmod(0o644)
     (fake_files / NAMES[0]).write_bytes(b"damaged")
-    with pytest.raises(data.DataError, match=NAMES[0]):
+    with pytest.raises(DataError, match=NAMES[0]):
         data.load_mnist(str(fake_files))
 
 
 def test_altered_prepared_copy_is_an_error(prepared_copy, monkeypatch):
     forbid(monkeypatch, "_stand_in", "_download_files")
     monkeypatch.setitem(data._ARRAY_SHA256, ("test", "label"), "0" * 64)
-    with pytest.raises(data.DataError, match="Delete the folder") as caught:
+    with pytest.raises(DataError, match="Delete the folder") as caught:
         data.load_mnist(str(prepared_copy))
     found = "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5"
     for expected in (str(prepared_copy / "mnist" / "3.0.1"), "0" * 64, found):
@@ -335,7 +336,7 @@ def test_altered_prepared_copy_is_an_error(prepared_copy, monkeypatch):
 def test_truncated_prepared_copy_is_an_error(prepared_copy, name):
     file = prepared_copy / "mnist" / "3.0.1" / name
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 20])
-    with pytest.raises(data.DataError, match="mnist/3.0.1 cannot be read.*Delete the folder"):
+    with pytest.raises(DataError, match="mnist/3.0.1 cannot be read.*Delete the folder"):
         data.load_mnist(str(prepared_copy))
 
 

@@ -7,6 +7,7 @@ import yaml
 
 from reproduce import figure5_right
 from reproduce.harness import cli, config
+from reproduce.harness.errors import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,30 +77,30 @@ def test_overrides_reach_inner_keys(tmp_path):
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path, change, message):
-    with pytest.raises(config.ConfigError, match=message):
+    with pytest.raises(ConfigError, match=message):
         load(tmp_path, {**VALUES, **change})
 
 
 def test_a_missing_key_is_named(tmp_path):
     values = {key: value for key, value in VALUES.items() if key != "rate"}
-    with pytest.raises(config.ConfigError, match="the key `rate` is missing"):
+    with pytest.raises(ConfigError, match="the key `rate` is missing"):
         load(tmp_path, values)
 
 
 @pytest.mark.parametrize("text", ["", "- 1", "a: [", "!!python/object/apply:os.getcwd []"])
 def test_what_is_no_configuration_is_refused(tmp_path, text):
-    with pytest.raises(config.ConfigError, match="config.yaml"):
+    with pytest.raises(ConfigError, match="config.yaml"):
         load(tmp_path, text)
 
 
 @pytest.mark.parametrize("override", ["steps", "=3", "inner.rates.x=1", "steps=["])
 def test_bad_overrides_are_refused(tmp_path, override):
-    with pytest.raises(config.ConfigError, match="--set"):
+    with pytest.raises(ConfigError, match="--set"):
         load(tmp_path, VALUES, [override])
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(config.ConfigError, match="nowhere.yaml"):
+    with pytest.raises(ConfigError, match="nowhere.yaml"):
         config.load(tmp_path / "nowhere.yaml", Outer)
 
 
@@ -113,5 +114,5 @@ def test_digest_ignores_the_order_of_keys():
 )
 def test_values_that_make_no_sense_are_refused(override):
     name = override.split("=")[0].split(".")[-1]
-    with pytest.raises(config.ConfigError, match=f"`{name}` must"):
+    with pytest.raises(ConfigError, match=f"`{name}` must"):
         config.load(cli.CONFIGS / "figure5_right.yaml", figure5_right.Config, [override])

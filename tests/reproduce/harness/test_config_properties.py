@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reproduce.harness import config, records, strict_yaml
+from reproduce.harness.errors import ConfigError
 from tests.reliability.fuzz_targets import Section, Settings, check_message
 
 QUICK = settings(deadline=None, max_examples=60, derandomize=True)
@@ -70,7 +71,7 @@ def test_overrides_are_as_good_as_a_file(settings_, other, tmp_path_factory):
 def test_other_values_are_refused_in_a_line(values):
     try:
         settings_ = config.build(Settings, values, where="here")
-    except config.ConfigError as error:
+    except ConfigError as error:
         check_message(str(error), "")
     else:
         assert config.build(Settings, config.as_dict(settings_), where="here") == settings_

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from reproduce.harness import files as disk
+from reproduce.harness.errors import RecordsError
 
 ROOT = pathlib.Path(__file__).parents[3]
 HOLDER = """
@@ -43,7 +44,7 @@ def test_a_write_that_fails_leaves_the_old_content_and_nothing_else(tmp_path, mo
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", no_space)
-    with pytest.raises(disk.RecordsError, match="Cannot write .*summary.json: No space left"):
+    with pytest.raises(RecordsError, match="Cannot write .*summary.json: No space left"):
         disk.write_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
@@ -64,9 +65,9 @@ def test_an_interrupted_write_leaves_the_old_content_and_nothing_else(tmp_path, 
 
 
 def test_a_folder_that_has_gone_is_named(tmp_path):
-    with pytest.raises(disk.RecordsError, match="gone/summary.json: No such file or directory"):
+    with pytest.raises(RecordsError, match="gone/summary.json: No such file or directory"):
         disk.write_atomically(tmp_path / "gone" / "summary.json", "new")
-    with pytest.raises(disk.RecordsError, match="Cannot write to the folder .*gone: No such file"):
+    with pytest.raises(RecordsError, match="Cannot write to the folder .*gone: No such file"):
         with disk.held(tmp_path / "gone" / ".lock", ["a"]):
             pass
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from reproduce.harness import records
+from reproduce.harness.errors import RecordsError
 
 IDENTITY = {"figure": "f", "config": {"steps": 3}, "data": {"source": "real"}}
 
@@ -39,7 +40,7 @@ def test_what_is_saved_is_read_back(tmp_path):
 
 def test_finished_runs_are_not_overwritten_without_resume(tmp_path):
     folder(tmp_path, resume=False).save(record())
-    with pytest.raises(records.RecordsError, match="holds 1 finished runs. Add --resume"):
+    with pytest.raises(RecordsError, match="holds 1 finished runs. Add --resume"):
         folder(tmp_path, resume=False)
 
 
@@ -57,14 +58,14 @@ def test_a_start_that_finished_nothing_may_be_repeated(tmp_path):
 )
 def test_another_configuration_or_data_set_is_refused(tmp_path, other, key):
     folder(tmp_path).save(record())
-    with pytest.raises(records.RecordsError, match=f"different: {key}"):
+    with pytest.raises(RecordsError, match=f"different: {key}"):
         folder(tmp_path, other)
     assert folder(tmp_path).records() == [record()]
 
 
 def test_a_run_with_other_settings_is_refused(tmp_path):
     folder(tmp_path).save(record())
-    with pytest.raises(records.RecordsError, match="other settings"):
+    with pytest.raises(RecordsError, match="other settings"):
         folder(tmp_path).has("a b", 1, {"steps": 5})
 
 
@@ -94,7 +95,7 @@ def test_a_file_that_is_no_record_is_named(tmp_path, content):
     assert folder(tmp_path).records() == [record()]
     assert content != WHOLE
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(records.RecordsError, match="a_b-seed-1.json is no record .* Delete it"):
+    with pytest.raises(RecordsError, match="a_b-seed-1.json is no record .* Delete it"):
         folder(tmp_path).records()
 
 
@@ -103,7 +104,7 @@ def test_a_record_under_another_s_name_is_refused(tmp_path):
     out.save(record())
     path = out.path / "records" / "a_b-seed-1.json"
     path.rename(path.with_name("a_b-seed-2.json"))
-    with pytest.raises(records.RecordsError, match="it is that of a_b-seed-1"):
+    with pytest.raises(RecordsError, match="it is that of a_b-seed-1"):
         out.records()
 
 
@@ -122,14 +123,14 @@ def test_a_record_under_another_s_name_is_refused(tmp_path):
 def test_a_configuration_that_is_none_is_named(tmp_path, content, message):
     folder(tmp_path)
     (tmp_path / "config.yaml").write_bytes(content)
-    with pytest.raises(records.RecordsError, match=message):
+    with pytest.raises(RecordsError, match=message):
         folder(tmp_path)
     assert (tmp_path / "config.yaml").read_bytes() == content
 
 
 def test_a_path_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(records.RecordsError, match="Cannot write"):
+    with pytest.raises(RecordsError, match="Cannot write"):
         folder(tmp_path / "file")
 
 

@@ -3,7 +3,8 @@
 import pytest
 import tensorflow as tf
 
-from reproduce.harness import files as disk, tensorboard as logs
+from reproduce.harness import tensorboard as logs
+from reproduce.harness.errors import RecordsError
 
 
 def test_the_folder_holds_one_log_and_nothing_of_an_interrupted_start(tmp_path):
@@ -16,7 +17,7 @@ def test_the_folder_holds_one_log_and_nothing_of_an_interrupted_start(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(disk.RecordsError, match="Cannot write the logs in .*file/run: .*file"):
+    with pytest.raises(RecordsError, match="Cannot write the logs in .*file/run: .*file"):
         with logs.written_to(tmp_path / "file" / "run"):
             tf.summary.scalar("loss", 1.0, step=0)
     assert (tmp_path / "file").read_text() == "mine"

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 
 from reproduce import linear_networks
-from reproduce.harness.files import RecordsError
+from reproduce.harness.errors import RecordsError
 from reproduce.linear_networks import Run, initial_factors, train
 from tfoverparam import EndToEnd, FactorizedDense
 
