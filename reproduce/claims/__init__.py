@@ -6,6 +6,7 @@ HOLDS = "holds"
 FAILS = "does not hold"
 NOT_RUN = "not run"
 NOT_COMPARABLE = "not comparable"
+JUDGED = (HOLDS, FAILS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,11 +36,6 @@ def judge(statement, source, expected, measured, holds):
 def not_run(statement, source, how):
     """A `Verdict` on something that the records at hand do not tell; `how` would."""
     return Verdict(statement, source, "", how, NOT_RUN)
-
-
-def only_comparable(verdicts, source):
-    """The verdicts, those on the paper's own numbers struck out if the data is a stand-in."""
-    return verdicts if source == "real" else struck_out(verdicts, "the data is a stand-in")
 
 
 def struck_out(verdicts, why):
