@@ -38,9 +38,13 @@ def not_run(statement, source, how):
     return Verdict(statement, source, "", how, NOT_RUN)
 
 
-def struck_out(verdicts, why):
-    """The statements, each with the reason for which the runs say nothing of it."""
-    return [Verdict(v.statement, v.source, "", why, NOT_COMPARABLE) for v in verdicts]
+def of_shorter_runs(verdicts):
+    """The statements, of which runs that are shorter than those of the results say nothing."""
+    why = "the runs are shorter than those of the results"
+    return [
+        dataclasses.replace(verdict, expected="", measured=why, verdict=NOT_COMPARABLE)
+        for verdict in verdicts
+    ]
 
 
 def select(records, **facts):
