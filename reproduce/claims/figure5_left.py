@@ -24,14 +24,14 @@ def verdicts(records):
 
 def _starts_late(runs):
     statement = "Depth 4 from near zero starts late, if at all"
-    survived = [
-        group
-        for group in regression.rates(runs, "4-layer").values()
+    survived = {
+        rate: group
+        for rate, group in regression.rates(runs, "4-layer").items()
         if 2 * len(_diverged(group)) < len(group)
-    ]
+    }
     if not survived:
         return not_run(statement, SOURCE, COMMAND)
-    group = survived[-1]
+    group = survived[max(survived)]
     left = sorted(_left(record) for record in group if np.isfinite(_left(record)))
     return judge(
         statement,

@@ -13,7 +13,7 @@ def of_panel(records, panel):
 
 
 def rates(runs, curve):
-    """The runs of a curve, a group for each learning rate, ascending; a flow is none of them."""
+    """The runs of a curve, a group for each learning rate; a flow is none of them."""
     return by_setting(select(runs, curve=curve, flow=False), "learning_rate")
 
 

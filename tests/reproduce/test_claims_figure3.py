@@ -7,12 +7,13 @@ from reproduce.harness import records
 from reproduce.claims import figure3
 
 
-def record(panel, series, curve, rate=0.1, seed=0):
+def record(panel, name, curve, rate=0.1, seed=0, **facts):
+    settings = {"curve": name, "flow": False, "plotted": False, "stated": None, **facts}
     return records.Record(
-        series=series,
+        series=name,
         seed=seed,
         learning_rate=rate,
-        settings={"steps": curve[-1][0], "flow": False},
+        settings={"steps": curve[-1][0], "learning_rate": rate, **settings},
         curves={panel: [list(point) for point in curve]},
         results={"diverged_at": None, "left_plateau_at": 5},
         provenance={},
@@ -23,7 +24,7 @@ def record(panel, series, curve, rate=0.1, seed=0):
 def on_the_paper(panel, series, factor=1.0, seed=0):
     reference = paper.curve(panel, series)
     curve = [(int(t), factor * v) for t, v in zip(reference.iteration, reference["median"])]
-    return record(panel, series, curve, seed=seed)
+    return record(panel, series, curve, seed=seed, plotted=True)
 
 
 @pytest.mark.parametrize("panel, series", [("fig3L_l2", "1-layer"), ("fig3R_l4", "3-layer")])
@@ -38,7 +39,7 @@ def test_the_paper_s_curve_holds_and_another_does_not(panel, series):
     assert verdict().verdict == claims.NOT_RUN
     # The median over seeds is what counts, and a run that ended before is counted.
     three = [on_the_paper(panel, series, factor, seed) for seed, factor in enumerate((1, 1, 1.3))]
-    short = record(panel, series, [(0, 1.0), (10, 0.5)], seed=3)
+    short = record(panel, series, [(0, 1.0), (10, 0.5)], seed=3, plotted=True)
     found = verdict(*three, short)
     assert found.verdict == claims.HOLDS
     assert "0.000, median of 3 seeds; 1 more diverged" in found.measured
@@ -46,7 +47,7 @@ def test_the_paper_s_curve_holds_and_another_does_not(panel, series):
 
 def as_stated(panel, ends, middles=(1.0, 1.0, 1.0)):
     return [
-        record(panel, f"{name} as_stated", [(0, 2.0), (50, middle), (100, end)])
+        record(panel, name, [(0, 2.0), (50, middle), (100, end)])
         for name, end, middle in zip(figure3.NAMES, ends, middles)
     ]
 
@@ -71,7 +72,7 @@ def test_depth_accelerates_where_every_deeper_network_gets_there_sooner():
 
 
 def flow(name, step, unstable):
-    result = record("fig3R_l4", name, [(0, 1.0), (100, 0.5)])
+    result = record("fig3R_l4", name, [(0, 1.0), (100, 0.5)], flow=True, plotted=True)
     first, last = unstable
     result.results.update(longest_step=step, unstable_from=first, unstable_until=last)
     return result

@@ -8,14 +8,17 @@ from reproduce.harness import records
 from reproduce.claims import figure5_right
 
 
-def record(series, seed=0, scale=1.0, steps=8593, panel_values=None, **results):
-    """A finished run that follows the paper's curve of that name, `scale` times as high."""
-    reference = paper.curve(figure5_right.PANEL, series)
+def record(
+    arm, seed=0, scale=1.0, steps=8593, panel_values=None, depth=None, settings=None, **results
+):
+    """A finished run that follows the paper's curve of that arm, `scale` times as high."""
+    depth = depth or (1 if arm == "original" else 2)
+    reference = paper.curve(figure5_right.PANEL, arm)
     points = [
         [int(t), float(value) * scale]
         for t, value in zip(reference.iteration, reference["median"])
     ] or [[0, scale], [100, scale], [steps - 1, scale]]
-    deep = "original" not in series
+    deep = depth == 2
     defaults = {
         "parameters": 1925614 if deep else 1663370,
         "validation_error": 0.9,
@@ -24,13 +27,13 @@ def record(series, seed=0, scale=1.0, steps=8593, panel_values=None, **results):
         "cross_entropy_per_epoch": [0.2, 0.02] if deep else [0.1, 0.01],
         "diverged_at": None,
     }
-    settings = {"steps": steps, "learning_rate": 0.01, "stddev": 0.1, "factor_stddev": 0.1}
-    settings.update(results.pop("settings", {}))
+    rates = {"learning_rate": 0.01, "stddev": 0.1, "factor_stddev": 0.1}
+    about = {"arm": arm, "depth": depth, "tutorial_seeds": False, "steps": steps}
     return records.Record(
-        series=series,
+        series=f"{arm} of depth {depth}" if arm not in figure5_right.DEPTHS else arm,
         seed=seed,
         learning_rate=0.01,
-        settings=settings,
+        settings={**rates, **about, **(settings or {})},
         curves={
             figure5_right.PANEL: panel_values or points,
             "cross_entropy": points,
@@ -75,8 +78,8 @@ def test_the_papers_own_curves_hold_against_themselves():
 )
 def test_the_fit_is_compared_by_when_the_originals_last_epoch_is_reached(epochs, verdict_, words):
     runs = [
-        record("no_l2 original", cross_entropy_per_epoch=[0.2, 0.1, 0.05, 0.01]),
-        record("no_l2 overparameterized", cross_entropy_per_epoch=epochs),
+        record("no_l2", depth=1, cross_entropy_per_epoch=[0.2, 0.1, 0.05, 0.01]),
+        record("no_l2", depth=2, cross_entropy_per_epoch=epochs),
     ]
     found = verdict(figure5_right.verdicts(runs), "Without L2")
     assert found.verdict == verdict_
@@ -133,7 +136,8 @@ def test_where_the_penalty_acts(last, verdict_):
 
 def alternative(network, rate, stddev, loss, **results):
     return record(
-        f"{network} lr={rate} std={stddev}",
+        "alternative_rates",
+        depth=figure5_right.DEPTHS[network],
         steps=3000,
         scale=loss,
         settings={"learning_rate": rate, "stddev": stddev},
@@ -162,9 +166,8 @@ def test_alternative_settings():
 
 
 def test_the_std_of_the_factors_alone():
-    deep = record(
-        "overparameterized factor-std=0.5", steps=3000, scale=3.0, settings={"factor_stddev": 0.5}
-    )
+    settings = {"factor_stddev": 0.5}
+    deep = record("alternative_stddevs", steps=3000, scale=3.0, settings=settings)
     found = figure5_right.verdicts([alternative("original", 0.01, 0.1, 2.0), deep])
     assert verdict(found, "factorised layers alone").verdict == claims.FAILS
     assert "original 2; std 0.5: 3" in verdict(found, "factorised layers alone").measured
@@ -176,15 +179,16 @@ def test_the_std_of_the_factors_alone():
 )
 def test_the_second_network(original, verdict_):
     runs = [
-        record("second_network original", cross_entropy_per_epoch=original),
-        record("second_network overparameterized", cross_entropy_per_epoch=[0.2, 0.02]),
+        record("second_network", depth=1, cross_entropy_per_epoch=original),
+        record("second_network", depth=2, cross_entropy_per_epoch=[0.2, 0.02]),
     ]
     assert verdict(figure5_right.verdicts(runs), "Other convolutional").verdict == verdict_
 
 
 @pytest.mark.parametrize("loss, verdict_", [(8.3338, claims.HOLDS), (8.3347, claims.FAILS)])
 def test_the_tutorials_log(loss, verdict_):
-    run = record("original tutorial-seeds", minibatch_loss_log=[[0, loss]])
+    settings = {"tutorial_seeds": True}
+    run = record("original", settings=settings, minibatch_loss_log=[[0, loss]])
     found = figure5_right.verdicts([run])
     assert verdict(found, "at step 0,").verdict == verdict_
     assert verdict(found, "at step 100,").verdict == claims.NOT_RUN

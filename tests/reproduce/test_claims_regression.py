@@ -7,12 +7,13 @@ from reproduce.harness import records
 from reproduce.claims import figure2, figure4_left, figure4_right, figure5_left, regression
 
 
-def record(panel, series, curve, rate=0.1, seed=0, diverged=None, left=5):
+def record(panel, name, curve, rate=0.1, seed=0, diverged=None, left=5, steps=None, **facts):
+    settings = {"curve": name, "flow": False, "plotted": False, "stated": None, **facts}
     return records.Record(
-        series=series,
+        series=name,
         seed=seed,
         learning_rate=rate,
-        settings={"steps": curve[-1][0], "flow": False},
+        settings={"steps": steps or curve[-1][0], "learning_rate": rate, **settings},
         curves={panel: [list(point) for point in curve]},
         results={"diverged_at": diverged, "left_plateau_at": left},
         provenance={},
@@ -33,11 +34,18 @@ L2, L4 = figure2.PANELS
 
 
 def networks(factor=1.0, late=1.0):
-    names = ("2-layer w1", "2-layer w100", "2-layer emulation of w1", "2-layer emulation of w100")
-    factors = (1.0, late, factor, late)
+    networks_ = ((1, None, 1.0), (100, None, late), (1, "product", factor), (100, "product", late))
     return [
-        record(L2, name, [(0, 1.0), (100, 0.5 * each), (20_000, 0.1 * each)])
-        for name, each in zip(names, factors)
+        record(
+            L2,
+            f"depth 2, width {width}, rule {rule}",
+            [(0, 1.0), (100, 0.5 * each), (20_000, 0.1 * each)],
+            depth=2,
+            width=width,
+            rule=rule,
+            plotted=True,
+        )
+        for width, rule, each in networks_
     ]
 
 
@@ -61,10 +69,10 @@ def test_widths_are_alike_where_their_medians_are():
 
 
 def test_a_run_that_diverges_speaks_against_the_stated_rate():
-    names = [f"{depth}-layer w{width} as_stated" for depth in (2, 3) for width in (1, 100)]
-    fine = [record(L4, name, [(0, 1.0), (9, 0.5)]) for name in names]
+    kinds = [dict(depth=d, width=w, rule=None, stated=True) for d in (2, 3) for w in (1, 100)]
+    fine = [record(L4, str(kind), [(0, 1.0), (9, 0.5)], **kind) for kind in kinds]
     assert verdict_on(figure2, fine, "1e-3").verdict == claims.HOLDS
-    diverged = record(L4, names[0], [(0, 1.0), (3, 9.0)], seed=1, diverged=4)
+    diverged = record(L4, "", [(0, 1.0), (3, 9.0)], seed=1, diverged=4, **kinds[0])
     found = verdict_on(figure2, [*fine, diverged], "1e-3")
     assert found.verdict == claims.FAILS
     assert "2-layer w1: 1 of 2 diverge, by iteration 4" in found.measured
@@ -80,22 +88,14 @@ def test_the_largest_gap_is_taken_seed_by_seed():
 # Figure 4
 
 
-STATED = " as_stated"
-
-
 @pytest.mark.parametrize(
     "module, words, faster, slower",
     [
-        (figure4_left, "outperforms AdaGrad", f"GD 3-layer{STATED}", f"AdaGrad 1-layer{STATED}"),
-        (figure4_left, "outperforms AdaDelta", f"GD 3-layer{STATED}", f"AdaDelta 1-layer{STATED}"),
-        (
-            figure4_left,
-            "epsilon of TensorFlow 1",
-            f"GD 3-layer{STATED}",
-            f"AdaDelta 1-layer eps=1e-8{STATED}",
-        ),
-        (figure4_left, "is slower than", f"GD 1-layer{STATED}", f"AdaGrad 1-layer{STATED}"),
-        (figure4_right, "faster than gradient", "Adam 1-layer", f"GD 3-layer{STATED}"),
+        (figure4_left, "outperforms AdaGrad", "GD 3-layer", "AdaGrad 1-layer"),
+        (figure4_left, "outperforms AdaDelta", "GD 3-layer", "AdaDelta 1-layer"),
+        (figure4_left, "epsilon of TensorFlow 1", "GD 3-layer", "AdaDelta 1-layer eps=1e-8"),
+        (figure4_left, "is slower than", "GD 1-layer", "AdaGrad 1-layer"),
+        (figure4_right, "faster than gradient", "Adam 1-layer", "GD 3-layer"),
         (figure4_right, "depth 2 is faster", "Adam 2-layer", "Adam 1-layer"),
         (figure4_right, "depth 3 is faster", "Adam 3-layer", "Adam 1-layer"),
     ],
@@ -116,21 +116,21 @@ def test_the_faster_one_ends_lower(module, words, faster, slower):
 # Figure 5 (left)
 
 
-def run(series, left, diverged=None, seed=0, rate=0.1):
+def run(name, left, diverged=None, seed=0, rate=0.1):
     curve = [(0, 5.0), (100_000, 1.0)]
-    return record(figure5_left.PANEL, series, curve, rate, seed, diverged, left)
+    return record(figure5_left.PANEL, name, curve, rate, seed, diverged, left)
 
 
 def test_depth_4_starts_late_at_the_largest_rate_that_most_seeds_survive():
     words = "Depth 4 from near zero"
     # At this one most seeds diverge, and at the next one some would leave later.
     others = [
-        run("4-layer lr=1", 10, diverged=20, rate=1.0),
-        run("4-layer lr=0.01", 60_000, rate=0.01),
+        run("4-layer", 10, diverged=20, rate=1.0),
+        run("4-layer", 60_000, rate=0.01),
     ]
     for left, expected in ((None, claims.HOLDS), (20_000, claims.HOLDS), (50, claims.FAILS)):
-        found = [run("4-layer lr=0.1", left, seed=seed) for seed in range(3)]
-        found.append(run("4-layer lr=0.1", left, diverged=30_000, seed=3))
+        found = [run("4-layer", left, seed=seed) for seed in range(3)]
+        found.append(run("4-layer", left, diverged=30_000, seed=3))
         verdict = verdict_on(figure5_left, [*others, *found], words)
         assert verdict.verdict == expected
         assert "at rate 0.1 " in verdict.measured and "; 1 diverge" in verdict.measured
@@ -142,17 +142,17 @@ def test_what_starts_at_once():
     for depth in (4, 8):
         words = f"Depth {depth} from near the identity"
         for left, expected in ((10, claims.HOLDS), (5000, claims.FAILS), (None, claims.FAILS)):
-            found = [run(f"{depth}-layer id-init as_stated", left)]
+            found = [run(f"{depth}-layer id-init", left)]
             assert verdict_on(figure5_left, found, words).verdict == expected
         assert verdict_on(figure5_left, [], words).verdict == claims.NOT_RUN
 
 
 def test_depth_8_never_starts_if_no_run_moves_without_diverging():
     words = "Depth 8 from near zero"
-    still = [run("8-layer lr=0.01", None), run("8-layer lr=0.5", 10, diverged=12)]
+    still = [run("8-layer", None, rate=0.01), run("8-layer", 10, diverged=12, rate=0.5)]
     found = verdict_on(figure5_left, still, words)
     assert found.verdict == claims.HOLDS and "0 of 2 runs" in found.measured
-    assert verdict_on(figure5_left, [*still, run("8-layer lr=0.1", 10)], words).verdict == (
+    assert verdict_on(figure5_left, [*still, run("8-layer", 10)], words).verdict == (
         claims.FAILS
     )
     assert verdict_on(figure5_left, [], words).verdict == claims.NOT_RUN
@@ -160,9 +160,9 @@ def test_depth_8_never_starts_if_no_run_moves_without_diverging():
 
 def test_the_best_rate_depends_on_the_horizon():
     found = [
-        record("fig3L_l2", "1-layer lr=0.1", [(0, 2.0), (10, 1.0), (100, 0.9)], rate=0.1),
+        record("fig3L_l2", "1-layer", [(0, 2.0), (10, 1.0), (100, 0.9)], rate=0.1),
         record("fig3L_l2", "1-layer", [(0, 2.0), (10, 1.5), (100, 0.5)], rate=0.01),
-        record("fig3L_l2", "1-layer lr=1", [(0, 2.0), (10, 0.1)], rate=1.0, diverged=50),
+        record("fig3L_l2", "1-layer", [(0, 2.0), (10, 0.1)], rate=1.0, diverged=50),
     ]
     row = regression.best_rates(found, "fig3L_l2", "1-layer", [5, 20, 100])
     assert row["after 5"] == "0.1 (2)"  # All are equal: the first.
