@@ -6,20 +6,11 @@ Draws the curve Gamma with the field F that depth 3 makes of a constant gradient
 the integral of F over Gamma, by quadrature and by Lemma 3's closed form.
 """
 
-from reproduce.harness import cli
+import numpy as np
 
-cli.quiet_tensorflow()
-
-import argparse  # noqa: E402
-import pathlib  # noqa: E402
-import time  # noqa: E402
-
-import numpy as np  # noqa: E402
-
-from reproduce.paper import plots  # noqa: E402
-from reproduce.claims import format_table, judge  # noqa: E402
-from reproduce.theory import results  # noqa: E402
-from reproduce.theory.line_integral import (  # noqa: E402
+from reproduce import experiment
+from reproduce.claims import judge
+from reproduce.theory.line_integral import (
     ARCS,
     INNER,
     OUTER,
@@ -30,47 +21,26 @@ from reproduce.theory.line_integral import (  # noqa: E402
     field,
 )
 
-NAME = "figure1"
-TITLE = "Figure 1: the curve over which the line integral is not zero"
 DEPTH = 3
 DEPTHS = (2, 2.5, 3, 4, 5, 6, 8)
 E = np.array([1.0, 0.0])
 GAMMA = Curve(E, np.array([0.0, 1.0]), INNER, OUTER)
+TABLE = f"The integral over Gamma, r = {INNER:g}, R = {OUTER:g}"
 
 
-def main(arguments=None):
-    """Integrate, draw, write and print."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m reproduce.{NAME}",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--out",
-        type=cli.path,
-        default=pathlib.Path("runs", NAME, "results"),
-        metavar="DIR",
-        help=f"results folder (default: runs/{NAME}/results)",
-    )
-    arguments = parser.parse_args(arguments)
-    with cli.reported_errors(interrupted=cli.REPEATABLE):
-        folder = results.results_folder(arguments.out)
-        started = time.time()
+class Figure(experiment.Experiment):
+    """What this figure differs in from other experiments: an integral in place of runs."""
+
+    name = "figure1"
+    title = "Figure 1: the curve over which the line integral is not zero"
+    description = __doc__
+
+    def conclude(self, records, settings, work):
         table = [integrals(depth) for depth in DEPTHS]
-        verdicts = [verdict(table)]
-        with results.writing_to(folder):
-            draw(table, folder)
-            results.write_summary(
-                folder,
-                NAME,
-                TITLE,
-                verdicts,
-                seconds=round(time.time() - started, 1),
-                drawn=True,
-                tables={f"The integral over Gamma, r = {INNER:g}, R = {OUTER:g}": table},
-            )
-        print(format_table(verdicts))
-        print(f"\nFigure: {folder / 'figure.png'}")
+        return experiment.Conclusion([verdict(table)], {TABLE: table})
+
+    def draw(self, records, settings, path):
+        draw(self.title, [integrals(depth) for depth in DEPTHS], path)
 
 
 def integrals(depth):
@@ -98,10 +68,12 @@ def verdict(table):
     )
 
 
-def draw(table, folder):
+def draw(title, table, folder):
     """The curve with the field, and the integral over the depth."""
+    from reproduce.paper import plots
+
     (row,) = (row for row in table if row["N"] == DEPTH)
-    figure, (left, right) = plots.new_figure(2, TITLE)
+    figure, (left, right) = plots.new_figure(2, title)
     draw_field(left)
     draw_curve(left)
     left.set(
@@ -149,6 +121,8 @@ def draw_field(axes):
 
 def draw_curve(axes):
     """The four arcs of Gamma, each with its name and an arrow in its direction."""
+    from reproduce.paper import plots
+
     for arc, colour in zip(ARCS, plots.COLOURS):
         points, _ = GAMMA.arc(arc, np.linspace(0, 1, 101))
         axes.plot(*points.T, color=colour, linewidth=2.2)
@@ -173,6 +147,11 @@ def draw_curve(axes):
     ):
         axes.plot(position, 0, "o", color="black", markersize=4, zorder=4)
         axes.text(position, -0.1, name, ha="center", va="center", backgroundcolor="white")
+
+
+def main(arguments=None):
+    """The command."""
+    experiment.main(Figure(), arguments)
 
 
 if __name__ == "__main__":

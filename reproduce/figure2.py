@@ -7,18 +7,18 @@ in the paper, and again from the product of each network: only then does a diffe
 it emulates.
 """
 
-from reproduce.harness import cli
-
-cli.quiet_tensorflow()
-
-import functools  # noqa: E402
-
-from reproduce import regression  # noqa: E402
-from reproduce.claims.figure2 import verdicts  # noqa: E402
+from reproduce import experiment
+from reproduce.claims.figure2 import verdicts
+from reproduce.regression import RegressionFigure
 
 TITLE = "Figure 2: the end-to-end rule on one layer, and the networks that it emulates"
-FIGURE = regression.Figure("figure2", TITLE, __doc__, verdicts)
-main = functools.partial(regression.main, FIGURE)
+FIGURE = RegressionFigure("figure2", TITLE, __doc__, verdicts)
+
+
+def main(arguments=None):
+    """The command."""
+    experiment.main(FIGURE, arguments)
+
 
 if __name__ == "__main__":
     main()

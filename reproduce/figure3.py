@@ -10,18 +10,18 @@ arm `plotted` is what is laid over the paper's curves alone: at depth 3, where t
 takes anything from 15,000 to 60,000 iterations, five seeds are too few.
 """
 
-from reproduce.harness import cli
-
-cli.quiet_tensorflow()
-
-import functools  # noqa: E402
-
-from reproduce import regression  # noqa: E402
-from reproduce.claims.figure3 import verdicts  # noqa: E402
+from reproduce import experiment
+from reproduce.claims.figure3 import verdicts
+from reproduce.regression import RegressionFigure
 
 TITLE = "Figure 3: depth 1, 2, 3 on the Ethanol task, p = 2 and p = 4"
-FIGURE = regression.Figure("figure3", TITLE, __doc__, verdicts)
-main = functools.partial(regression.main, FIGURE)
+FIGURE = RegressionFigure("figure3", TITLE, __doc__, verdicts)
+
+
+def main(arguments=None):
+    """The command."""
+    experiment.main(FIGURE, arguments)
+
 
 if __name__ == "__main__":
     main()

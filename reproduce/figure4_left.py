@@ -6,18 +6,18 @@ Runs every learning rate of the paper's grid, and gradient descent on a single l
 each curve is the rate with the least final loss.
 """
 
-from reproduce.harness import cli
-
-cli.quiet_tensorflow()
-
-import functools  # noqa: E402
-
-from reproduce import regression  # noqa: E402
-from reproduce.claims.figure4_left import verdicts  # noqa: E402
+from reproduce import experiment
+from reproduce.claims.figure4_left import verdicts
+from reproduce.regression import RegressionFigure
 
 TITLE = "Figure 4 (left): depth 3 against AdaGrad and AdaDelta, p = 4"
-FIGURE = regression.Figure("figure4_left", TITLE, __doc__, verdicts)
-main = functools.partial(regression.main, FIGURE)
+FIGURE = RegressionFigure("figure4_left", TITLE, __doc__, verdicts)
+
+
+def main(arguments=None):
+    """The command."""
+    experiment.main(FIGURE, arguments)
+
 
 if __name__ == "__main__":
     main()

@@ -5,18 +5,18 @@
 Gradient descent at depth 3 runs at every rate of the paper's grid, for comparison.
 """
 
-from reproduce.harness import cli
-
-cli.quiet_tensorflow()
-
-import functools  # noqa: E402
-
-from reproduce import regression  # noqa: E402
-from reproduce.claims.figure4_right import verdicts  # noqa: E402
+from reproduce import experiment
+from reproduce.claims.figure4_right import verdicts
+from reproduce.regression import RegressionFigure
 
 TITLE = "Figure 4 (right): Adam at depth 1, 2, 3, p = 4"
-FIGURE = regression.Figure("figure4_right", TITLE, __doc__, verdicts)
-main = functools.partial(regression.main, FIGURE)
+FIGURE = RegressionFigure("figure4_right", TITLE, __doc__, verdicts)
+
+
+def main(arguments=None):
+    """The command."""
+    experiment.main(FIGURE, arguments)
+
 
 if __name__ == "__main__":
     main()

@@ -6,18 +6,18 @@ Runs every learning rate of the paper's grid. A single layer runs at the rate th
 follows; of the deeper networks the rate with the least final loss is laid over the paper's curve.
 """
 
-from reproduce.harness import cli
-
-cli.quiet_tensorflow()
-
-import functools  # noqa: E402
-
-from reproduce import regression  # noqa: E402
-from reproduce.claims.figure5_left import verdicts  # noqa: E402
+from reproduce import experiment
+from reproduce.claims.figure5_left import verdicts
+from reproduce.regression import RegressionFigure
 
 TITLE = "Figure 5 (left): depth 4 and 8, near zero and near the identity, p = 4"
-FIGURE = regression.Figure("figure5_left", TITLE, __doc__, verdicts)
-main = functools.partial(regression.main, FIGURE)
+FIGURE = RegressionFigure("figure5_left", TITLE, __doc__, verdicts)
+
+
+def main(arguments=None):
+    """The command."""
+    experiment.main(FIGURE, arguments)
+
 
 if __name__ == "__main__":
     main()

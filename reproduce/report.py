@@ -1,8 +1,8 @@
 """Write results/README.md, and the results in README.md, from the summary of each figure."""
 
 import argparse
-import collections
-import dataclasses
+
+
 import json
 import pathlib
 import statistics
@@ -14,52 +14,6 @@ from reproduce.harness.files import held, write_atomically
 ROOT = pathlib.Path(__file__).parent.parent
 DISTANCE = "Distance to the paper's curve: RMS of log10(ours/paper), median over the seeds"
 START, END = "<!-- results: written by python -m reproduce.report -->", "<!-- /results -->"
-
-
-def summary(figure, title, command, dataset, config_digest, records, verdicts, distances, tables):
-    """What is worth knowing of a results folder, as plain values for `summary.json`.
-
-    Args:
-        figure: Name of the figure. `title`: what it shows. `command`: what made the folder.
-        dataset: The `reproduce.data.Dataset` it was made from.
-        config_digest: Digest of the configuration that all runs share.
-        records: All `reproduce.harness.records.Record`s of the folder.
-        verdicts: A list of `reproduce.claims.Verdict`.
-        distances: RMS of log10(ours/paper): a dict from series to a dict from seed to number.
-        tables: From a title to a list of rows, each a dict from column to value.
-    """
-    provenances = [record.provenance for record in records]
-    return {
-        "figure": figure,
-        "title": title,
-        "command": command,
-        "data": {
-            "description": dataset.description,
-            "source": dataset.source,
-            "fingerprint": dataset.fingerprint,
-        },
-        "config_digest": config_digest,
-        "runs": len(records),
-        "seconds": round(sum(provenance["seconds"] for provenance in provenances)),
-        "devices": sorted({provenance["device"] for provenance in provenances}),
-        "commits": sorted({str(provenance["commit"]) for provenance in provenances}),
-        "uncommitted_changes": any(p["uncommitted_changes"] for p in provenances),
-        "versions": _collected(provenance["versions"] for provenance in provenances),
-        "rms_log10": {
-            series: {str(seed): rms for seed, rms in sorted(by_seed.items())}
-            for series, by_seed in distances.items()
-        },
-        "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts],
-        "tables": tables,
-    }
-
-
-def _collected(versions):
-    found = collections.defaultdict(set)
-    for version in versions:
-        for package, number in version.items():
-            found[package].add(number)
-    return {package: ", ".join(sorted(numbers)) for package, numbers in found.items()}
 
 
 def write(root=ROOT):

@@ -9,37 +9,21 @@ the concentration for a target, and on scikit-learn's breast cancer data, for p 
 versions of the full data of growing condition number.
 """
 
-from reproduce.harness import cli
+import dataclasses
+import functools
 
-cli.quiet_tensorflow()
+import numpy as np
 
-from collections.abc import Callable  # noqa: E402
-import dataclasses  # noqa: E402
-import time  # noqa: E402
+from reproduce import experiment, linear_networks
+from reproduce.claims import robustness as checks
+from reproduce.harness import config, curves
+from reproduce.harness.errors import ConfigError
+from reproduce.harness.records import Run
 
-import numpy as np  # noqa: E402
-
-from reproduce import claims, data, report  # noqa: E402
-from reproduce.harness import config, curves, records  # noqa: E402
-from reproduce import linear_networks  # noqa: E402
-from reproduce.harness.errors import ConfigError  # noqa: E402
-from reproduce.paper import plots  # noqa: E402
-from reproduce.claims import robustness as checks  # noqa: E402
-from reproduce.data import variants  # noqa: E402
-from reproduce.harness.device import device  # noqa: E402
-from reproduce.linear_networks.optimum import optimum  # noqa: E402
-
-TITLE = "Robustness: on which data, and for which loss, does depth accelerate?"
-SEEDS = list(range(3, 23))
 POINTS = 80  # on a curve, log-spaced
-PARTS = SELECTION, MEASUREMENT = ("selection", "measurement")
 NEVER = 0.001  # where in the figure the runs are that do not get there
-PROBLEMS = {
-    "full": lambda dataset: dataset,
-    "no_high_leverage": variants.without_high_leverage,
-    "log_target": variants.logarithmic,
-    "stand_in": lambda dataset: data.load_ethanol(source="stand-in"),
-}
+PROBLEMS = ("full", "no_high_leverage", "log_target", "breast_cancer")
+CONDITIONED = "conditioned"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,106 +61,116 @@ class Config:
             )
 
 
-@dataclasses.dataclass(frozen=True)
-class Panel:
-    """A problem and a loss: its name, what makes its data of the full data, p, the depths."""
-
-    name: str
-    problem: str
-    condition_number: float | None
-    variant: Callable
-    p: int
-    depths: tuple
-
-
 def plan(settings):
-    """The panels, by name."""
-    panels = []
+    """A run for each problem and loss: the choice of the rates, and the measurement at them."""
+
+    def run(name, problem, p, depths, condition_number=None):
+        names = ("steps", "stddev", "rates", "selection_seeds")
+        values = {each: getattr(settings, each) for each in names}
+        values |= {"problem": problem, "condition_number": condition_number}
+        return Run("all", 0, {**values, "p": p, "depths": depths}, name)
+
     for problem in settings.problems:
         for p in settings.powers:
-            deeper = (settings.deeper,) if problem == "full" else ()
-            depths = (*settings.depths, *deeper)
-            name = f"{problem} l{p}"
-            panels.append(Panel(name, problem, None, PROBLEMS[problem], p, depths))
+            deeper = [settings.deeper] if problem == "full" else []
+            yield run(f"{problem} l{p}", problem, p, [*settings.depths, *deeper])
     for condition in settings.condition_numbers:
         p = settings.conditioned_power
-
-        def variant(dataset, condition=condition):
-            return variants.with_condition_number(dataset, condition)
-
         name = f"condition_{condition:.0e} l{p}"
-        depths = tuple(settings.depths)
-        panels.append(Panel(name, "conditioned", condition, variant, p, depths))
-    return {panel.name: panel for panel in panels}
+        yield run(name, CONDITIONED, p, list(settings.depths), condition)
 
 
-def main(arguments=None):
-    """The command."""
-    parser = cli.parser("robustness", __doc__, ("all",), default_arms=("all",))
-    parser.set_defaults(seeds=SEEDS)
-    arguments = parser.parse_args(arguments)
-    with cli.reported_errors():
-        settings = cli.load_config(arguments, Config)
-        dataset = data.load_ethanol(arguments.data_dir, arguments.data)
-        print(dataset.description, flush=True)
-        seeds = arguments.seeds
-        folder = cli.results_folder(arguments, "robustness", dataset, settings, seeds=seeds)
-        panels = cli.shard(arguments, plan(settings))
+@functools.lru_cache(maxsize=None)
+def task(problem, condition_number, dataset):
+    """The data of a problem, made of the full data."""
+    from reproduce import data
+    from reproduce.data import variants
 
-        def finished(name):
-            return folder.has("all", 0, _settings(panels[name], settings), panel=name)
-
-        missing = sum(not finished(name) for name in panels)
-        if missing and not arguments.quiet:
-            print(f"{missing} problems, roughly 2 minutes each on 2 cores.", flush=True)
-        for name, panel in panels.items():
-            checkpoints = {what: folder.checkpoint(f"{name}-{what}") for what in PARTS}
-            with folder.reserved([records.run_name("all", 0, name)]):
-                if not finished(name):
-                    folder.save(measure(panel, dataset, settings, arguments, checkpoints))
-                for path in checkpoints.values():
-                    path.unlink(missing_ok=True)
-        with folder.concluding():
-            verdicts = conclude(folder, dataset, settings, arguments.smoke or arguments.steps)
-        print(claims.format_table(verdicts))
-        print(f"\nFigure: {folder.path / 'figure.png'}")
-
-
-def _settings(panel, settings):
-    """Everything that a panel's numbers depend on, data and seeds apart."""
-    return {
-        "problem": panel.problem,
-        "condition_number": panel.condition_number,
-        "p": panel.p,
-        "depths": list(panel.depths),
-        **{name: getattr(settings, name) for name in ("steps", "stddev", "rates")},
-        "selection_seeds": settings.selection_seeds,
+    makers = {
+        "full": lambda: dataset,
+        "no_high_leverage": lambda: variants.without_high_leverage(dataset),
+        "log_target": lambda: variants.logarithmic(dataset),
+        "breast_cancer": data.load_breast_cancer,
+        CONDITIONED: lambda: variants.with_condition_number(dataset, condition_number),
     }
+    return makers[problem]()
 
 
-def measure(panel, dataset, settings, arguments, checkpoints):
-    """Choose each depth's rate, then count its iterations: a `reproduce.harness.records.Record`."""
-    started = time.time()
-    task = panel.variant(dataset)
-    _, least = optimum(task.features, task.targets, panel.p)
-    at_zero = np.mean(task.targets**panel.p) - least
+class Robustness(experiment.Experiment):
+    """What this experiment differs in from others."""
+
+    name = "robustness"
+    title = "Robustness: on which data, and for which loss, does depth accelerate?"
+    description = __doc__
+    config_class = Config
+    seeds = tuple(range(3, 23))
+    tabulated = False
+
+    def load(self, arguments):
+        from reproduce import data
+
+        return data.load_ethanol(arguments.data_dir)
+
+    def identity(self, arguments):
+        return {"seeds": arguments.seeds}
+
+    def plan(self, settings, arguments):
+        return list(plan(settings))
+
+    def task(self, run_settings, dataset):
+        return task(run_settings["problem"], run_settings["condition_number"], dataset)
+
+    def minutes(self, runs, dataset):
+        return sum(2 * run.settings["steps"] / 1e5 for run in runs)
+
+    def train(self, runs, task, settings, work):
+        for run in runs:
+            yield [(run, *measure(run, task, work))]
+
+    def row(self, record):
+        medians = {
+            f"depth {depth}": float(np.median(checks.speedups(record, depth)))
+            for depth in (2, 3, 4)
+            if str(depth) in record.results["rates"]
+        }
+        return {"depth 2": None, "depth 3": None, "depth 4": None, **medians}
+
+    def conclude(self, records, settings, work):
+        title = (
+            "How many times sooner than depth 1, each at its best rate, and the iterations to "
+            "the same loss; median over the seeds (10 % to 90 %)"
+        )
+        return experiment.Conclusion(checks.verdicts(records), {title: checks.table(records)})
+
+    def draw(self, records, settings, path):
+        draw(self.title, records, path)
+
+
+def measure(run, task, work):
+    """Choose each depth's rate, then count its iterations: its curves and results."""
+    from reproduce.linear_networks.optimum import optimum
+
+    settings, seeds = run.settings, work.arguments.seeds
+    p, steps, depths, rates = (settings[name] for name in ("p", "steps", "depths", "rates"))
+    _, least = optimum(task.features, task.targets, p)
+    at_zero = np.mean(task.targets**p) - least
 
     def train(what, settings_of):
         """Distances from the optimum over the iterations: a dict from (depth, rate) to a list."""
         runs = {
             (depth, rate, seed): linear_networks.Run(
-                p=panel.p, depth=depth, learning_rate=rate, seed=seed, stddev=settings.stddev
+                p, depth, rate, seed, stddev=settings["stddev"]
             )
             for depth, rate, seed in settings_of
         }
-        with cli.progress_bar(arguments, f"{panel.name}, {what}", settings.steps) as bar:
+        with work.bar(f"{run.panel}, {what}", steps) as bar:
             found = linear_networks.train(
                 list(runs.values()),
                 task.features,
                 task.targets,
-                settings.steps,
-                {0, *np.geomspace(1, settings.steps, POINTS).astype(int)},
-                checkpoints[what],
+                steps,
+                {0, *np.geomspace(1, steps, POINTS).astype(int)},
+                work.checkpoint(what),
                 lambda iteration, alive: bar.update(iteration - bar.n),
             )
         result: dict = {}
@@ -188,80 +182,42 @@ def measure(panel, dataset, settings, arguments, checkpoints):
         return result
 
     selected = train(
-        SELECTION,
+        "selection",
         [
             (depth, rate, seed)
-            for depth in panel.depths
-            for rate in settings.rates
-            for seed in settings.selection_seeds
+            for depth in depths
+            for rate in rates
+            for seed in settings["selection_seeds"]
         ],
     )
     worst = {
-        key: max(checks.end(curve, settings.steps) for curve in group)
+        key: max(checks.end(curve, steps) for curve in group)
         for key, group in selected.items()
     }
     best = {
-        depth: min(settings.rates, key=lambda rate: worst[depth, rate]) for depth in panel.depths
+        depth: min(rates, key=lambda rate: worst[depth, rate]) for depth in depths
     }
     measured = train(
-        MEASUREMENT,
-        [(depth, best[depth], seed) for depth in panel.depths for seed in arguments.seeds],
+        "measurement",
+        [(depth, best[depth], seed) for depth in depths for seed in seeds],
     )
-    return records.Record(
-        series="all",
-        seed=0,
-        learning_rate=None,
-        settings=_settings(panel, settings),
-        curves={
-            checks.curve_name(depth, seed): curve
-            for (depth, _), group in measured.items()
-            for seed, curve in zip(arguments.seeds, group)
-        },
-        results={
-            "optimum": curves.rounded(least),
-            "at_zero": curves.rounded(at_zero),
-            "rates": {str(depth): rate for depth, rate in best.items()},
-            "seeds": arguments.seeds,
-        },
-        provenance={
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
-            "seconds": round(time.time() - started, 1),
-            "settings_digest": config.digest(_settings(panel, settings)),
-            **records.provenance(device(), task),
-        },
-        panel=panel.name,
-    )
+    measured_curves = {
+        checks.curve_name(depth, seed): curve
+        for (depth, _), group in measured.items()
+        for seed, curve in zip(seeds, group)
+    }
+    return measured_curves, {
+        "optimum": curves.rounded(least),
+        "at_zero": curves.rounded(at_zero),
+        "rates": {str(depth): rate for depth, rate in best.items()},
+        "seeds": seeds,
+    }
 
 
-def conclude(folder, dataset, settings, shortened):
-    """Verdicts, table, figure and summary from all records of the folder."""
-    finished = folder.records()
-    verdicts = claims.only_comparable(checks.verdicts(finished), dataset.source)
-    if shortened:
-        verdicts = claims.struck_out(verdicts, "the runs are of another length")
-    draw(finished, dataset, folder.path)
-    folder.write_summary(
-        report.summary(
-            figure="robustness",
-            title=TITLE,
-            command="python -m reproduce.robustness",
-            dataset=dataset,
-            config_digest=config.digest(config.as_dict(settings)),
-            records=finished,
-            verdicts=verdicts,
-            distances={},
-            tables={
-                "How many times sooner than depth 1, each at its best rate, and the iterations to "
-                "the same loss; median over the seeds (10 % to 90 %)": checks.table(finished)
-            },
-        )
-    )
-    return verdicts
-
-
-def draw(finished, dataset, folder):
+def draw(title, finished, folder):
     """A row for each problem: how many times sooner each depth gets there than one layer."""
-    title = TITLE if dataset.source == "real" else f"{TITLE}\n{dataset.description}"
+    from reproduce.paper import plots
+
     plot, (axes,) = plots.new_figure(1, title, width=9.0, height=1.5 + 0.4 * len(finished))
     for row, record in enumerate(finished):
         for depth, colour in zip((2, 3, 4), plots.COLOURS):
@@ -283,6 +239,11 @@ def draw(finished, dataset, folder):
     handles = dict(sorted(zip(labels, handles), key=lambda item: item[0]))
     axes.legend(handles.values(), handles.keys(), fontsize="small", loc="center left")
     plots.save(plot, folder)
+
+
+def main(arguments=None):
+    """The command."""
+    experiment.main(Robustness(), arguments)
 
 
 if __name__ == "__main__":

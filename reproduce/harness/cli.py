@@ -1,45 +1,61 @@
-"""One command line for every figure."""
+"""One command line for every experiment."""
 
 import argparse
 import contextlib
+import copy
 import dataclasses
-import os
 import pathlib
 import re
+import shutil
 import sys
-
-from tqdm import tqdm
 
 from reproduce.harness import config as configuration
 from reproduce.harness import interrupts
 from reproduce.harness.errors import CommandError, UsageError
-from reproduce.harness.records import ResultsFolder, slug
+from reproduce.harness.records import read_records
 
-CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+ROOT = pathlib.Path(__file__).parents[2]
 RESUMABLE = "Finished runs are kept; add --resume to go on from them."
 REPEATABLE = "Nothing is kept; start the same command again."
 
 
-def parser(figure, description, arms, default_arms):
-    """The arguments that all figures share; a figure adds its own to the result.
+def parse(experiment, arguments=None):
+    """The arguments of an experiment's command.
 
     Args:
-        figure: Name of the figure: of its module, its configuration and its results folder.
-        description: What `--help` says first.
-        arms: Names of all arms. `default_arms`: those that run unless told otherwise.
+        experiment: A `reproduce.experiment.Experiment`.
+        arguments: List of texts; None: those of the process.
     """
-    result = argparse.ArgumentParser(
-        prog=f"python -m reproduce.{figure}",
-        description=description,
+    parser = argparse.ArgumentParser(
+        prog=f"python -m reproduce.{experiment.name}",
+        description=experiment.description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = result.add_argument
+    if experiment.config_class is None:
+        # It is done anew each time.
+        parser.set_defaults(smoke=False, everything=False, resume=True)
+    else:
+        _add_runs(parser.add_argument, experiment)
+    parser.add_argument(
+        "--out",
+        type=path,
+        metavar="DIR",
+        help=f"results folder (default: runs/{experiment.name}/results, or under runs/smoke)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="print the results only")
+    experiment.add_options(parser)
+    return parser.parse_args(arguments)
+
+
+def _add_runs(add, experiment):
+    """The arguments of experiments that have a configuration, data and runs."""
+    name, arms = experiment.name, experiment.arms
     add(
         "--config",
         type=path,
-        default=CONFIGS / f"{figure}.yaml",
+        default=_config_path(experiment),
         metavar="FILE",
-        help=f"configuration (default: configs/{figure}.yaml, where every knob is explained)",
+        help=f"configuration (default: configs/{name}.yaml, where every knob is explained)",
     )
     add(
         "--set",
@@ -48,43 +64,36 @@ def parser(figure, description, arms, default_arms):
         metavar="KEY=VALUE",
         help="set one key of the configuration; may be given several times",
     )
-    add(
-        "--arms",
-        nargs="+",
-        choices=arms,
-        default=list(default_arms),
-        metavar="ARM",
-        help=f"what to run, of: {', '.join(arms)} (default: {' '.join(default_arms)})",
-    )
+    if arms:
+        add(
+            "--arms",
+            nargs="+",
+            choices=list(arms),
+            default=list(experiment.default_arms),
+            metavar="ARM",
+            help=f"what to run, of: {', '.join(arms)} "
+            f"(default: {' '.join(experiment.default_arms)})",
+        )
     add(
         "--seeds",
         nargs="+",
         type=_seed,
-        default=[0],
+        default=list(experiment.seeds),
         metavar="N",
-        help="one run per arm and seed (default: 0)",
+        help=f"one run per arm and seed (default: {' '.join(map(str, experiment.seeds))})",
+    )
+    add(
+        "--everything",
+        action="store_true",
+        help=f"all runs that are committed under results/{name}, in place of --arms and --seeds",
     )
     add("--steps", type=int, metavar="N", help="iterations a run, in place of the configuration's")
     add(
         "--data-dir",
         type=path,
         metavar="DIR",
-        help="where the data is: a TensorFlow Datasets folder, or the original files "
-        "(default: $TFDS_DATA_DIR or ~/tensorflow_datasets)",
-    )
-    add(
-        "--data",
-        choices=("auto", "real", "stand-in"),
-        default="auto",
-        help="auto: the real data if it can be had, else a small stand-in, said loudly; "
-        "real: nothing but the real data (default: auto)",
-    )
-    add(
-        "--out",
-        type=path,
-        metavar="DIR",
-        help=f"results folder (default: runs/{figure}/results, or under runs/smoke or "
-        "runs/stand-in)",
+        help="where the data is, if not in this checkout: a TensorFlow Datasets folder, or the "
+        "original files (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)",
     )
     add(
         "--resume",
@@ -101,8 +110,6 @@ def parser(figure, description, arms, default_arms):
         "--resume and without --shard to conclude",
     )
     add("--smoke", action="store_true", help="a few iterations only: does everything work here?")
-    add("--quiet", action="store_true", help="print the results only")
-    return result
 
 
 def path(text):
@@ -132,67 +139,95 @@ def _shard(text):
     return number, of
 
 
-def shard(arguments, runs):
-    """The share of a dict of runs that `--shard` asks for: every N-th of them."""
-    number, of = arguments.shard
-    return dict(list(runs.items())[number - 1 :: of])
-
-
-def load_config(arguments, config_class):
-    """The configuration that the command line asks for.
+def settings(experiment, arguments):
+    """The configuration that the command line asks for; None of an experiment without one.
 
     Raises:
         ConfigError: If it cannot be read, or a value makes no sense.
+        UsageError: If what is asked for cannot be.
     """
-    overrides = list(arguments.set)
-    if arguments.steps is not None:
-        overrides.append(f"steps={arguments.steps}")
-    config = configuration.load(arguments.config, config_class, overrides)
-    return dataclasses.replace(config, steps=config.smoke_steps) if arguments.smoke else config
+    found = None
+    if experiment.config_class is not None:
+        overrides = list(arguments.set)
+        if arguments.steps is not None:
+            overrides.append(f"steps={arguments.steps}")
+        found = configuration.load(arguments.config, experiment.config_class, overrides)
+        if arguments.smoke:
+            found = dataclasses.replace(found, steps=found.smoke_steps)
+    experiment.check(arguments, found)
+    return found
 
 
-def results_folder(arguments, figure, dataset, settings, **more):
-    """The folder for results: `--out`, or one under `runs/` that says what they are.
-
-    Its results are of one data set and configuration, and of one value of each of `more`.
-
-    Raises:
-        RecordsError: If it holds others, or holds any without --resume.
-    """
-    folder = arguments.out or log_root(arguments, figure, dataset) / "results"
-    identity = {
-        "figure": figure,
-        "data": {"source": dataset.source, "fingerprint": dataset.fingerprint},
-        "config": configuration.as_dict(settings),
-        **more,
-    }
-    return ResultsFolder(folder, identity, resume=arguments.resume)
+def is_shortened(experiment, settings):
+    """Whether the runs are shorter than those of the experiment's own configuration."""
+    if settings is None:
+        return False
+    own = configuration.load(_config_path(experiment), experiment.config_class)
+    return settings.steps < own.steps
 
 
-def check_data(folder, dataset):
+def _config_path(experiment):
+    return ROOT / "configs" / f"{experiment.name}.yaml"
+
+
+def asked_for(experiment, arguments, settings):
+    """The runs that the command line asks for, a list of `harness.records.Run`."""
+    if not arguments.everything:
+        return experiment.plan(settings, arguments)
+    committed = read_records(ROOT / "results" / experiment.name)
+    seeds = sorted({record.seed for record in committed})
+    names = {record.name for record in committed}
+    runs = experiment.everything(settings, with_values(arguments, seeds=seeds))
+    return [run for run in runs if run.name in names]
+
+
+def with_values(arguments, **values):
+    """A copy of the arguments with other values of some."""
+    changed = copy.copy(arguments)
+    for name, value in values.items():
+        setattr(changed, name, value)
+    return changed
+
+
+def share(arguments, runs):
+    """The share of a list of runs that `--shard` asks for: every N-th of them."""
+    number, of = getattr(arguments, "shard", (1, 1))
+    return runs[number - 1 :: of]
+
+
+def results_path(experiment, arguments):
+    """The results folder: `--out`, or one under `runs/` that says what it holds."""
+    smoke = ["smoke"] if arguments.smoke else []
+    return arguments.out or pathlib.Path("runs", *smoke, experiment.name, "results")
+
+
+def clear_smoke(experiment, arguments):
+    """Remove what an earlier `--smoke` has left in its own folder, of no value to anybody."""
+    if arguments.smoke and arguments.out is None and not arguments.resume:
+        shutil.rmtree(results_path(experiment, arguments), ignore_errors=True)
+
+
+def check_data(folder, experiment, dataset):
     """Raise a UsageError if the folder holds runs on other data, copied from another machine."""
     for record in folder.records():
         found = record.provenance.get("data")
-        if found and found["fingerprint"] != dataset.fingerprint:
+        task = experiment.task(record.settings, dataset)
+        if found and found["fingerprint"] != task.fingerprint:
             raise UsageError(
-                f"{record.name} in {folder.path} was made from other data ({found['source']}) than "
-                f"this machine has ({dataset.source}). Take its record away, or give both machines "
-                "the same data."
+                f"{record.name} in {folder.path} was made from other data than this machine has "
+                f"({task.description}). Take its record away, or give both machines the same data."
             )
 
 
-def log_root(arguments, figure, dataset):
-    """Where the logs of the runs go, for TensorBoard: `runs/<figure>`, or in it with `--out`."""
-    kinds = ["smoke"] * arguments.smoke + ["stand-in"] * (dataset.source != "real")
-    # Those of each results folder apart: who may write the one may write the other.
-    out = [slug(str(arguments.out).strip("/"))] if arguments.out else []
-    return pathlib.Path("runs", *kinds, figure, *out)
+def about(minutes):
+    """A number of minutes in words.
 
-
-def progress_bar(arguments, description, steps):
-    """A bar with the time left, on a terminal; nothing elsewhere."""
-    hide = arguments.quiet or not sys.stderr.isatty()
-    return tqdm(total=steps, desc=description, unit="it", disable=hide, dynamic_ncols=True)
+    >>> about(0.2), about(7.4), about(150)
+    ('less than a minute', 'about 7 minutes', 'about 2.5 hours')
+    """
+    if minutes < 1:
+        return "less than a minute"
+    return f"about {minutes:.0f} minutes" if minutes < 100 else f"about {minutes / 60:.1f} hours"
 
 
 @contextlib.contextmanager
@@ -216,17 +251,3 @@ def reported_errors(interrupted=RESUMABLE):
 def _fail(message, status):
     print(message, file=sys.stderr, flush=True)
     return status
-
-
-def quiet_tensorflow():
-    """Make TensorFlow Keras's backend, without its start-up messages; call before either's import.
-
-    Ends the program with 2 where $KERAS_BACKEND asks for another backend. What Keras's own
-    configuration file says of it is overruled.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
-    os.environ["KERAS_BACKEND"] = backend
-    if backend != "tensorflow":
-        message = "error: the experiments need TensorFlow (tfoverparam itself does not); unset "
-        sys.exit(_fail(f"{message}KERAS_BACKEND, which is {backend!r}", 2))

@@ -2,8 +2,11 @@
 
 import contextlib
 import hashlib
+import io
 import os
 import sys
+
+import numpy as np
 
 from reproduce.harness.errors import RecordsError
 
@@ -35,6 +38,13 @@ def write_atomically(path, content):
             f"Cannot write {path}: {error.strerror or error}. What is finished is kept: give the "
             "folder room and the permission to write, and start again."
         ) from error
+
+
+def write_arrays(path, arrays):
+    """Write a dict of NumPy arrays as a compressed `.npz`, whole or not at all."""
+    content = io.BytesIO()
+    np.savez_compressed(content, **arrays)
+    write_atomically(path, content.getvalue())
 
 
 @contextlib.contextmanager

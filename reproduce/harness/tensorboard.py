@@ -1,12 +1,61 @@
 """TensorBoard's logs of a run."""
 
 import contextlib
+import pathlib
 import re
 import shutil
 
 import tensorflow as tf
+from tensorboard.plugins.hparams import api as hparams
 
+from reproduce import paper
 from reproduce.harness.errors import RecordsError
+from reproduce.harness.records import slug
+
+DESCRIPTIONS = {
+    "train/loss": "Loss of the minibatch before its update: cross-entropy plus L2 term.",
+    "train/cross_entropy": "Cross-entropy of the minibatch before its update.",
+    "train/l2_term": "L2 penalty before the update; what it acts on depends on the arm.",
+    "eval/validation_error": "Error on the held-out training images after the last step, per cent.",
+    "eval/test_error": "Error on the test images after the last step, per cent.",
+}
+
+
+@contextlib.contextmanager
+def run_log(logs, run, hyperparameters, apart=False):
+    """The log of a run, which is a trial of the HParams dashboard, too; its folder.
+
+    Args:
+        logs: The folder of all logs of the experiment.
+        run: A `harness.records.Run`.
+        hyperparameters: Dict of plain values that tell the trials apart.
+        apart: Whether the same series is in several panels, each with logs of its own.
+    """
+    name = pathlib.Path(*([run.panel] if apart else []), slug(run.series), f"seed-{run.seed}")
+    with written_to(logs / name):
+        hparams.hparams(hyperparameters, trial_id=str(name))
+        yield logs / name
+
+
+def scalar(tag, value, step):
+    """Log a number, in the body of `run_log`."""
+    description = DESCRIPTIONS.get(tag, "Loss minus its smallest value, at a panel's iterations.")
+    tf.summary.scalar(tag, value, step=step, description=description)
+
+
+def paper_logs(logs, panel, tag):
+    """The paper's own curves of a panel, each as a run, under the tag that ours have."""
+    for series in paper.series(panel):
+        curve = paper.curve(panel, series)
+        with written_to(logs / "paper" / panel / slug(series)):
+            for iteration, value in zip(curve.iteration, curve["median"]):
+                scalar(tag, value, int(iteration))
+
+
+def metrics(logs, tags):
+    """Which scalars the HParams dashboard shows of each trial."""
+    with written_to(logs / "trials"):
+        hparams.hparams_config([], [hparams.Metric(tag) for tag in tags])
 
 
 @contextlib.contextmanager

@@ -15,7 +15,8 @@ import numpy as np
 
 from reproduce.harness import config
 from reproduce.harness.files import write_atomically
-from reproduce.linear_networks.program import Program, Run, losses
+from reproduce.linear_networks.program import Program
+from reproduce.linear_networks.run import Run, losses
 
 
 SEGMENT = 6e10  # multiply-adds between two looks at the outside world: about a second

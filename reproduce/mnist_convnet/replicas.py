@@ -19,8 +19,10 @@ import tensorflow as tf
 
 from reproduce.harness import config
 from reproduce.harness.errors import UsageError
+from reproduce.harness.records import rebuilt
+from reproduce.mnist_convnet.configuration import Training
+from reproduce.mnist_convnet.training import train
 
-STRATEGIES = ("one-machine", "multi-worker")
 EXAMPLE = (
     '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, '
     '"task": {"type": "worker", "index": 0}}'
@@ -32,7 +34,7 @@ class Workers:
     """This process among those that train together.
 
     Attributes:
-        strategy: A `tf.distribute.Strategy`; on one machine, TensorFlow's default.
+        strategy: A `tf.distribute.Strategy`.
         number: How many processes there are.
         index: Of this one; 0 is the chief.
     """
@@ -47,21 +49,21 @@ class Workers:
 
     def provenance(self):
         """What a record says of it: plain values."""
-        return {"strategy": STRATEGIES[self.number > 1], "workers": self.number}
+        return {"strategy": "multi-worker", "workers": self.number}
 
-    def chosen_by_chief(self, planned, missing, dataset):
-        """The keys of the runs that the chief is missing, on every worker.
+    def agreed(self, runs, missing, dataset):
+        """Those of the runs that are missing, as the chief has found, on every worker.
 
         Args:
-            planned: Dict of runs.
-            missing: Keys of those that are missing; only the chief's count.
+            runs: List of `harness.records.Run`.
+            missing: Those that are missing; only the chief's count.
             dataset: The data to train on.
 
         Raises:
             UsageError: On all workers, if not all of them have the chief's plan and data.
         """
-        runs = [[*key, dataclasses.asdict(run)] for key, run in planned.items()]
-        digest = config.digest({"runs": runs, "data": dataset.fingerprint})
+        plan = [[run.name, run.settings] for run in runs]
+        digest = config.digest({"runs": plan, "data": dataset.fingerprint})
         mine = list(bytes.fromhex(digest))
         differs = mine != self._sum(mine if self.is_chief else [0] * len(mine))
         if self._sum([int(differs)]) != [0]:
@@ -69,8 +71,16 @@ class Workers:
                 f"The {self.number} workers were not started with the same arguments, "
                 "configuration, data and version of this program."
             )
-        chosen = self._sum([int(self.is_chief and key in missing) for key in planned])
-        return [key for key, is_chosen in zip(planned, chosen) if is_chosen]
+        chosen = self._sum([int(self.is_chief and run in missing) for run in runs])
+        return [run for run, is_chosen in zip(runs, chosen) if is_chosen]
+
+    def follow(self, runs, dataset):
+        """Train, on a worker that is not the chief, what the chief decides."""
+        agreed = self.agreed(runs, [], dataset)
+        for number, run in enumerate(agreed, start=1):
+            print(f"[{number}/{len(agreed)}] {run.title}", flush=True)
+            train(rebuilt(Training, run.settings), dataset, strategy=self.strategy)
+        self.wait_for_all()
 
     def wait_for_all(self):
         """Return when every worker has come here: none of them ends while another needs it."""
@@ -94,21 +104,20 @@ class Workers:
         return self.strategy.experimental_local_results(total())[0].numpy().tolist()
 
 
-def start(strategy, batch_size):
-    """Join the other workers; call it before anything is computed with TensorFlow.
+@contextlib.contextmanager
+def joined(batch_size):
+    """Join the other workers, before anything is computed with TensorFlow.
 
     Args:
-        strategy: One of `STRATEGIES`.
         batch_size: Of all workers together.
 
-    Returns:
-        `Workers`; when all of them are there.
+    Yields:
+        `Workers`, when all of them are there. In the body, a worker that is gone is an error.
 
     Raises:
-        UsageError: If `TF_CONFIG` does not say who they are, or they cannot share the batch.
+        UsageError: If `TF_CONFIG` does not say who they are, if they cannot share the batch, or if
+            another worker is gone.
     """
-    if strategy == "one-machine":
-        return Workers(tf.distribute.get_strategy(), number=1, index=0)
     addresses, index = _cluster(os.environ.get("TF_CONFIG"))
     replicas = len(addresses) * max(1, len(tf.config.list_physical_devices("GPU")))
     if batch_size % replicas:
@@ -123,7 +132,13 @@ def start(strategy, batch_size):
         raise UsageError(
             f"This worker cannot join the others from {addresses[index]}: {error.message}"
         ) from error
-    return Workers(strategy, len(addresses), index)
+    try:
+        yield Workers(strategy, len(addresses), index)
+    except tf.errors.OpError as error:
+        raise UsageError(
+            "Another worker is gone; its own output says why. Start all of them again, the chief "
+            "with --resume."
+        ) from error
 
 
 def _cluster(text):
@@ -151,17 +166,3 @@ def _cluster(text):
             f"instance {EXAMPLE}. Received: {text}"
         )
     return addresses, index
-
-
-@contextlib.contextmanager
-def reported_failures(workers):
-    """End with one clear line where another worker is gone."""
-    try:
-        yield
-    except tf.errors.OpError as error:
-        if workers.number == 1:
-            raise
-        raise UsageError(
-            "Another worker is gone; its own output says why. Start all of them again, the chief "
-            "with --resume."
-        ) from error

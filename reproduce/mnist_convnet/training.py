@@ -1,10 +1,4 @@
-"""The MNIST tutorial's ConvNet and the exact order of its training loop (Figure 5-right).
-
-The network is that of TensorFlow's `models/tutorials/image/mnist/convolutional.py`, built from
-`FactorizedDense`: with `depth=1` it is the tutorial's own, with `depth=2` the overparameterized
-one, whose dense kernels are products of two matrices. What the L2 penalty acts on is a choice
-(`l2_on`) that decides the outcome.
-"""
+"""The exact order of the MNIST tutorial's training loop (Figure 5, right)."""
 
 import dataclasses
 import functools
@@ -14,36 +8,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from reproduce.mnist_convnet.split_batch import SplitBatchNormalization, SplitDropout
-from tfoverparam import FactorizedDense
-from tfoverparam.initializers import derive_seed
+from reproduce.mnist_convnet.network import build_network
+from reproduce.mnist_convnet.tutorial import ClassicMomentum
 
-# The graph and op seeds of the tutorial's log; each op's stream is a function of the pair.
-TUTORIAL_GRAPH_SEED = 87654321
-TUTORIAL_SEED = 66478
 LOG_EVERY = 100  # steps, in the tutorial's log
-
-
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """Everything that the numbers of one training run depend on, the data apart."""
-
-    network: str  # "tutorial" or "batch_normalized"
-    depth: int  # factors per dense layer; 1 = the original network
-    seed: int
-    tutorial_seeds: bool  # initial values and dropout masks of the tutorial's published log
-    steps: int
-    batch_size: int
-    validation_size: int
-    learning_rate: float
-    decay_rate: float  # factor per epoch of `decay_examples`
-    decay_examples: int
-    momentum: float
-    stddev: float  # of the truncated normal that every kernel is drawn from
-    factor_stddev: float  # the same for the factors of the dense layers
-    dropout: float
-    l2: float  # penalty l2 * sum(w**2) / 2
-    l2_on: str  # "kernel" (of a factorised layer: the product), "first_factor", "every_factor"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,77 +25,6 @@ class Trained:
     validation_error: float  # per cent
     test_error: float  # per cent
     parameters: int
-
-
-def build_network(training):
-    """The untrained network, a `keras.Sequential` from (batch, 28, 28, 1) to 10 logits."""
-    conv1, conv2, fc1, fc2, dropout = (derive_seed(training.seed, index) for index in range(5))
-    if training.network == "tutorial":
-        layers = [
-            *_convolution(training, 32, 5, conv1, bias_initializer="zeros", activation="relu"),
-            *_convolution(training, 64, 5, conv2, bias_initializer=_bias(), activation="relu"),
-            keras.layers.Flatten(),
-            _dense(training, 512, fc1, activation="relu"),
-            _several_replicas(keras.layers.Dropout, SplitDropout)(training.dropout, seed=dropout),
-            _dense(training, 10, fc2),
-        ]
-    else:
-        layers = [
-            *_convolution(training, 16, 3, conv1, use_bias=False, batch_norm=True),
-            *_convolution(training, 32, 3, conv2, use_bias=False, batch_norm=True),
-            keras.layers.Flatten(),
-            _dense(training, 128, fc1, activation="relu"),
-            _dense(training, 10, fc2),
-        ]
-    if training.tutorial_seeds:
-        layers[-2] = TutorialDropout(training.dropout)
-    network = keras.Sequential([keras.Input((28, 28, 1)), *layers])
-    if training.tutorial_seeds:
-        _set_tutorial_start(network, training.stddev)
-    if training.l2 and training.l2_on == "first_factor":
-        for layer in network.layers:
-            if isinstance(layer, FactorizedDense):
-                layer.factors[0].regularizer = keras.regularizers.L2(training.l2 / 2)
-    return network
-
-
-def _convolution(training, filters, kernel_size, seed, batch_norm=False, **arguments):
-    yield keras.layers.Conv2D(
-        filters,
-        kernel_size,
-        padding="same",
-        kernel_initializer=keras.initializers.TruncatedNormal(stddev=training.stddev, seed=seed),
-        **arguments,
-    )
-    if batch_norm:
-        yield _several_replicas(keras.layers.BatchNormalization, SplitBatchNormalization)()
-        yield keras.layers.ReLU()
-    yield keras.layers.MaxPooling2D(2, padding="same")
-
-
-def _dense(training, units, seed, activation=None):
-    penalty = keras.regularizers.L2(training.l2 / 2) if training.l2 else None
-    return FactorizedDense(
-        units,
-        depth=training.depth,
-        activation=activation,
-        factor_initializer=keras.initializers.TruncatedNormal(
-            stddev=training.factor_stddev, seed=seed
-        ),
-        bias_initializer=_bias(),
-        kernel_regularizer=penalty if training.l2_on == "kernel" else None,
-        factor_regularizer=penalty if training.l2_on == "every_factor" else None,
-        bias_regularizer=penalty,
-    )
-
-
-def _several_replicas(layer, split_layer):
-    """`split_layer` where the devices of a strategy share each batch, else Keras's own."""
-    return split_layer if tf.distribute.get_strategy().num_replicas_in_sync > 1 else layer
-
-
-def _bias():
-    return keras.initializers.Constant(0.1)
 
 
 def train(
@@ -293,65 +190,3 @@ def normalized(images):
 def _error(network, images, labels):
     logits = network.predict(normalized(images), batch_size=500, verbose=0)
     return float(100 * np.mean(np.argmax(logits, axis=1) != labels))
-
-
-class ClassicMomentum(keras.optimizers.Optimizer):
-    """TensorFlow 1's momentum: `v <- momentum * v + g; w <- w - learning_rate * v`.
-
-    Keras folds the learning rate into `v`, which differs wherever the rate changes.
-    """
-
-    def __init__(self, learning_rate, momentum, **kwargs):
-        super().__init__(learning_rate=learning_rate, **kwargs)
-        self.momentum = momentum
-
-    def build(self, variables):
-        if self.built:
-            return
-        super().build(variables)
-        self.velocities = self.add_optimizer_variables(variables, "velocity")
-
-    def update_step(self, gradient, variable, learning_rate):
-        velocity = self.velocities[self._get_variable_index(variable)]
-        tf.raw_ops.ResourceApplyMomentum(
-            var=variable.handle,
-            accum=velocity.value.handle,
-            lr=tf.cast(learning_rate, variable.dtype),
-            grad=gradient,
-            momentum=tf.cast(self.momentum, variable.dtype),
-        )
-
-
-class TutorialDropout(keras.layers.Layer):
-    """Dropout with the masks of TensorFlow 1's op under the tutorial's seeds."""
-
-    def __init__(self, rate):
-        super().__init__()
-        self.rate = rate
-        self.generator = _tutorial_generator(TUTORIAL_SEED)
-
-    def call(self, inputs, training=False):
-        if not training:
-            return inputs
-        keep = self.generator.uniform(tf.shape(inputs)) >= self.rate
-        return tf.where(keep, inputs / (1 - self.rate), 0.0)
-
-
-def _set_tutorial_start(network, stddev):
-    """Each kernel becomes the first draw of TensorFlow 1's `truncated_normal` op.
-
-    All ops of the tutorial have one seed, so every kernel is a prefix of one random stream. New
-    factors take the next seed: a 512 x 512 factor with the same one would repeat the first rows
-    of the 3136 x 512 factor.
-    """
-    for layer in network.layers:
-        kernels = getattr(layer, "factors", None) or [getattr(layer, "kernel", None)]
-        for index, kernel in enumerate(kernels):
-            if kernel is not None:
-                generator = _tutorial_generator(TUTORIAL_SEED + index)
-                kernel.assign(generator.truncated_normal(kernel.shape, stddev=stddev))
-
-
-def _tutorial_generator(op_seed):
-    # A Philox generator in the state that TensorFlow 1's stateful random ops start from.
-    return tf.random.Generator.from_state([0, op_seed, TUTORIAL_GRAPH_SEED], alg="philox")

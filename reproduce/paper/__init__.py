@@ -7,19 +7,28 @@ the extent of the curve within one pixel column.
 import functools
 import pathlib
 
-import pandas as pd
+import numpy as np
 
 
 @functools.cache
 def curves():
-    """All digitised points, a data frame. Do not change it: it is shared."""
-    return pd.read_csv(pathlib.Path(__file__).parent / "curves.csv")
+    """All digitised points, a record array. Do not change it: it is shared."""
+    path = pathlib.Path(__file__).parent / "curves.csv"
+    return np.genfromtxt(path, delimiter=",", names=True, dtype=None, encoding="utf-8").view(
+        np.recarray
+    )
 
 
 def curve(panel, series):
-    """One digitised curve, a data frame by iteration; empty if the paper has none of that name."""
+    """One digitised curve, a record array by iteration; empty if the paper has none so named."""
     all_curves = curves()
     return all_curves[(all_curves.panel == panel) & (all_curves.series == series)]
+
+
+def series(panel):
+    """The names of the curves of a panel."""
+    all_curves = curves()
+    return sorted(set(all_curves[all_curves.panel == panel].series.tolist()))
 
 
 def names():
@@ -30,4 +39,4 @@ def names():
 def iterations(panel):
     """The iterations at which the curves of a panel were digitised, ascending integers."""
     all_curves = curves()
-    return sorted(set(all_curves[all_curves.panel == panel].iteration))
+    return sorted(set(all_curves[all_curves.panel == panel].iteration.tolist()))

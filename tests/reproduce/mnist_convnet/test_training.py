@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from reproduce import mnist_convnet
-from reproduce.mnist_convnet.training import ClassicMomentum, Training, build_network
+from reproduce.mnist_convnet import Training, build_network
+from reproduce.mnist_convnet.tutorial import ClassicMomentum
 from tfoverparam import FactorizedDense
 
 TRAINING = Training(

@@ -1,0 +1,190 @@
+"""Results on disk: one record a run, written atomically, with provenance; resumable.
+
+A results folder holds
+
+    config.yaml          the configuration and the data that all of its runs share
+    records/NAME.json    one file a run, written whole when the run ends
+    records/*.npz        checkpoints of runs that have not ended
+    records/.lock        empty: for the locks of the processes that work in the folder
+    curves.csv           panel,series,seed,learning_rate,iteration,value: all curves of all records
+    summary.json         verdicts, distances to the paper's curves, versions, times
+    figure.png, figure.pdf
+
+A folder belongs to one configuration and one data set. Runs of another are refused, so that
+results made from real data are never overwritten or mixed with others. Any number of processes may
+work in it: a run is done by one of them, the others wait for it.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import pathlib
+
+import yaml
+
+from reproduce.harness import cli, config, strict_yaml
+from reproduce.harness.config import digest
+from reproduce.harness.errors import RecordsError
+from reproduce.harness.files import held, write_atomically
+from reproduce.harness.records import read_record, slug
+
+VERSION = 1
+CURVE_COLUMNS = ("panel", "series", "seed", "learning_rate", "iteration", "value")
+
+
+class ResultsFolder:
+    """The results folder `path`, made if it is missing.
+
+    Args:
+        path: The folder.
+        identity: Plain values that all runs of the folder share: configuration and data.
+        resume: Whether finished runs in the folder are to be kept and built upon.
+
+    Raises:
+        RecordsError: If the folder holds runs of another configuration, data set or version; or
+            finished runs while `resume` is false; or if it cannot be written.
+    """
+
+    def __init__(self, path, identity, resume):
+        self.path = pathlib.Path(path)
+        self._known: dict = {}
+        try:
+            (self.path / "records").mkdir(parents=True, exist_ok=True)
+            with held(self._lock, ["config.yaml"]):
+                self._claim({"records_version": VERSION, **identity})
+        except OSError as error:
+            raise RecordsError(
+                f"Cannot write to the folder {self.path}: {error}. Choose another with --out."
+            ) from error
+        finished = len(list((self.path / "records").glob("*.json")))
+        if finished and not resume:
+            raise RecordsError(
+                f"{self.path} holds {finished} finished runs. Add --resume to keep them and run "
+                "only what is missing, or choose another folder with --out."
+            )
+
+    @classmethod
+    def of(cls, experiment, arguments, settings, dataset):
+        """The folder that the command line of an experiment asks for."""
+        cli.clear_smoke(experiment, arguments)
+        identity = {
+            "figure": experiment.name,
+            "data": {"fingerprint": dataset.fingerprint},
+            "config": None if settings is None else config.as_dict(settings),
+            **experiment.identity(arguments),
+        }
+        return cls(cli.results_path(experiment, arguments), identity, arguments.resume)
+
+    @property
+    def _lock(self):
+        return self.path / "records" / ".lock"
+
+    def _claim(self, identity):
+        path = self.path / "config.yaml"
+        if not path.exists():
+            write_atomically(path, yaml.safe_dump(identity, sort_keys=False))
+            return
+        try:
+            found = strict_yaml.parse(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RecordsError(
+                f"{path} is damaged: {error}. Choose another folder with --out."
+            ) from error
+        different = _differences(identity, found)
+        if "records_version" in different:
+            raise RecordsError(
+                f"{self.path} holds results of another version of this program (see {path}). "
+                "Choose another folder with --out, or use that version."
+            )
+        if different:
+            raise RecordsError(
+                f"{self.path} holds results of another configuration or data set (different: "
+                f"{', '.join(sorted(different))}; see {path}). Choose another folder with --out."
+            )
+
+    def reserved(self, runs):
+        """A context that keeps other processes from doing these `harness.records.Run`s.
+
+        It waits for processes that are at one of them: ask `has` within it.
+        """
+        return held(self._lock, [run.name for run in runs])
+
+    def concluding(self):
+        """A context that keeps other processes from writing what is made of all records."""
+        return held(self._lock, ["the conclusion"])
+
+    @contextlib.contextmanager
+    def checkpoints(self, runs):
+        """A function from a part's name to the path of a file that holds its state meanwhile.
+
+        It is found again by a command that is to do the same runs, and no other's. The files are
+        removed when the body ends without an error, its records being saved by then.
+        """
+        name = slug(runs[0].panel or runs[0].series)
+        name += "-" + digest(sorted(run.name for run in runs))[:16]
+        yield lambda part="": self.path / "records" / f"checkpoint-{name}{part and '-'}{part}.npz"
+        for path in (self.path / "records").glob(f"checkpoint-{name}*.npz"):
+            path.unlink(missing_ok=True)
+
+    def has(self, run):
+        """Whether this `harness.records.Run` is finished.
+
+        Raises:
+            RecordsError: If a run of that name but with other settings is.
+        """
+        path = self._record_path(run.name)
+        if not path.exists():
+            return False
+        if self._read(path).settings != run.settings:
+            raise RecordsError(
+                f"{path} was made with other settings. Choose another folder with --out."
+            )
+        return True
+
+    def save(self, record):
+        """Write a finished run, whole or not at all."""
+        text = json.dumps(dataclasses.asdict(record), allow_nan=False)
+        path = self._record_path(record.name)
+        write_atomically(path, text + "\n")
+        self._known.pop(path, None)
+
+    def records(self):
+        """All finished runs, sorted by name."""
+        return [self._read(path) for path in sorted((self.path / "records").glob("*.json"))]
+
+    def _read(self, path):
+        # Other processes add records; one that is there never changes.
+        if path not in self._known:
+            self._known[path] = read_record(path)
+        return self._known[path]
+
+    def write_curves(self, records):
+        """Write `curves.csv`: every curve of `records`."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CURVE_COLUMNS)
+        for record in records:
+            for panel, points in record.curves.items():
+                for iteration, value in points:
+                    row = (panel, record.series, record.seed, record.learning_rate, iteration)
+                    writer.writerow((*row, f"{value:.6g}"))
+        write_atomically(self.path / "curves.csv", text.getvalue())
+
+    def write_summary(self, summary):
+        """Write `summary.json`: plain values."""
+        text = json.dumps(summary, indent=1, allow_nan=False)
+        write_atomically(self.path / "summary.json", text + "\n")
+
+    def _record_path(self, name):
+        return self.path / "records" / f"{name}.json"
+
+
+def _differences(wanted, found, prefix=""):
+    """Keys, like `config.steps`, whose values differ between two nested dicts."""
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        keys = {**wanted, **found}
+        pairs = [(wanted.get(key), found.get(key), f"{prefix}.{key}") for key in keys]
+        return [name for pair in pairs for name in _differences(*pair)]
+    return [] if wanted == found else [prefix.lstrip(".") or "everything"]
