@@ -167,7 +167,7 @@ def _records(experiment, runs, dataset, settings, work):
 
 def conclude(experiment, folder, dataset, settings, work):
     """Curves, verdicts, figure and summary from all records of the folder."""
-    records = folder.records()
+    started, records = time.time(), folder.records()
     conclusion = experiment.conclude(records, settings, work)
     if cli.is_shortened(experiment, settings):
         why = "the runs are shorter than those of the results"
@@ -177,5 +177,6 @@ def conclude(experiment, folder, dataset, settings, work):
         folder.write_curves(everything)
     if experiment.drawn:
         experiment.draw(everything, settings, folder.path)
-    folder.write_summary(summary(experiment, records, conclusion, settings, dataset, work))
+    origin = provenance(dataset, started)
+    folder.write_summary(summary(experiment, records, conclusion, settings, dataset, origin))
     return conclusion

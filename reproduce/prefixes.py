@@ -12,11 +12,11 @@ import pathlib
 import numpy as np
 
 from reproduce import data, figure1, regression, robustness
-from reproduce.harness import curves, records, strict_yaml
+from reproduce.harness import config, curves, records
 from reproduce import linear_networks
 from reproduce import mnist_convnet
 from reproduce.claims import robustness as robustness_checks
-from reproduce.harness.errors import DataError, RecordsError
+from reproduce.harness.errors import ConfigError, DataError, RecordsError
 from reproduce.linear_networks.optimum import optimum
 
 ROUNDED = 5e-6  # half a unit of the six digits that are kept, of a number that begins with 1
@@ -116,16 +116,15 @@ def recomputed(figure, sources, iterations, progress):
 
 
 def _identity(folder):
-    path = folder / "config.yaml"
     try:
-        return strict_yaml.parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return config.read(folder / "config.yaml")
+    except ConfigError as error:
         raise RecordsError(f"{folder} holds no results: {error}.") from error
 
 
 def _dataset(identity, load, folder):
     """The data that the results were made from."""
-    dataset = load(folder, identity["data"]["source"])
+    dataset = load(folder)
     if dataset.fingerprint != identity["data"]["fingerprint"]:
         raise DataError(
             f"{dataset.description}, from {dataset.location}, is not the data that the results of "

@@ -22,9 +22,10 @@ def rates(runs, curve):
 
 def as_stated(runs, curve):
     """What the paper's text says to plot of a curve: the runs at the rate that it gives, or else
-    at that of least final distance, the median over the seeds. None where all of them diverge.
+    at that of least final distance, the median over the seeds; of equals,
+    as on a plateau, the first by name. None where all of them diverge.
     """
-    groups = rates(runs, curve).values()
+    groups = sorted(rates(runs, curve).values(), key=_name)
     if any(group[0].settings["stated"] is not None for group in groups):
         return select(runs, curve=curve, stated=True) or None
     return min(
@@ -226,18 +227,22 @@ def best_rates(records, panel, curve, horizons):
 
     Best is the least distance, median over the seeds, at the last plotted iteration up to then.
     """
-    groups = rates(of_panel(records, panel), curve)
+    groups = sorted(rates(of_panel(records, panel), curve).values(), key=_name)
     if len(groups) < 2:
         return None
     row = {"series": curve}
     for horizon in horizons:
         ends = {
-            rate: np.median([_before(record, horizon) for record in group])
-            for rate, group in groups.items()
+            group[0].learning_rate: np.median([_before(record, horizon) for record in group])
+            for group in groups
         }
         best = min(ends, key=lambda rate: ends[rate])
         row[f"after {horizon}"] = f"{best:g} ({ends[best]:.3g})"
     return row
+
+
+def _name(group):
+    return group[0].series
 
 
 def _before(record, horizon):

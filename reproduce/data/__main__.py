@@ -1,25 +1,40 @@
-"""Find, check and if need be prepare the data of the experiments."""
+"""Find and check the data of the experiments, and let TFDS prepare its copies."""
 
 import argparse
 from collections.abc import Callable
+import functools
 import sys
 
+from reproduce import data
+from reproduce.data.regression import TASKS
 from reproduce.harness import cli
-from reproduce.data import load_ethanol, load_mnist
 from reproduce.harness.errors import DataError
 
 cli.quiet_tensorflow()
 
-LOADERS: dict[str, Callable] = {"mnist": load_mnist, "ethanol": load_ethanol}
+LOADERS: dict[str, Callable] = {
+    "mnist": data.load_mnist,
+    "ethanol": data.load_ethanol,
+    "tiny_shakespeare": data.load_tiny_shakespeare,
+    **{name: functools.partial(data.load_regression, name) for name in TASKS},
+    "fashion_mnist": data.load_fashion_mnist,
+}
+ELSEWHERE = ("elevators", "pol", "fashion_mnist")  # not in the repository
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit status, 2 after a `DataError`."""
     parser = argparse.ArgumentParser(prog="python -m reproduce.data", description=__doc__)
-    add = parser.add_argument
-    add("--only", choices=LOADERS, help="one data set only (default: all)")
-    add("--data-dir", type=cli.path, help="folder with the data (default: that of TFDS)")
-    add("--data", choices=("auto", "real", "stand-in"), default="auto")
+    parser.add_argument(
+        "--only",
+        choices=LOADERS,
+        metavar="NAME",
+        help=f"one of {', '.join(LOADERS)} (default: all but {', '.join(ELSEWHERE)}, which are not "
+        "in the repository)",
+    )
+    parser.add_argument(
+        "--data-dir", type=cli.path, help="folder to look in first (default: that of TFDS)"
+    )
     options = parser.parse_args(arguments)
     with cli.reported_errors(interrupted=cli.REPEATABLE):
         return _load(options)
@@ -27,16 +42,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _load(options: argparse.Namespace) -> int:
     status = 0
-    for name in [options.only] if options.only else LOADERS:
+    names = [options.only] if options.only else [each for each in LOADERS if each not in ELSEWHERE]
+    for name in names:
         try:
-            dataset = LOADERS[name](options.data_dir, options.data)
+            dataset = LOADERS[name](options.data_dir)
         except DataError as error:
             print(f"error: {error}", file=sys.stderr)
             status = 2
             continue
         print(dataset.description)
         print(f"read from {dataset.location}")
-        print(f"fingerprint {dataset.fingerprint}")
+        print(f"fingerprint {dataset.fingerprint}", flush=True)
     return status
 
 

@@ -5,13 +5,13 @@ import hashlib
 
 import numpy as np
 
-from reproduce.data.ethanol import RegressionData, standardized
+from reproduce.data.regression import RegressionData, standardized
 
 HIGH_LEVERAGE = 3  # rows of Ethanol with norms far above all others
 
 
 def without_high_leverage(dataset: RegressionData) -> RegressionData:
-    """Without the three rows of the largest norms, standardised anew."""
+    """Without the three rows of the largest norms, standardized anew."""
     keep = np.argsort(np.linalg.norm(dataset.features, axis=1))[:-HIGH_LEVERAGE]
     keep = np.sort(keep)
     return _variant(
@@ -47,7 +47,8 @@ def with_condition_number(dataset: RegressionData, condition: float) -> Regressi
 
 def _variant(dataset, features, raw_targets, what):
     targets = standardized(raw_targets)
-    fingerprint = hashlib.sha256(features.tobytes() + targets.tobytes()).hexdigest()
+    # Of what it is made, not of its last bits, which a machine's linear algebra decides.
+    fingerprint = hashlib.sha256(f"{dataset.fingerprint}; {what}".encode()).hexdigest()
     return dataclasses.replace(
         dataset,
         features=features,

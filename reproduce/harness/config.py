@@ -1,22 +1,35 @@
 """Typed configurations: a YAML file and `--set key=value` become a frozen dataclass.
 
-Every key is declared, with its type, by the figure that reads it. An unknown key, a missing one
-and a value of the wrong type are errors that name the key, where it stands, and what was meant.
+Every key is declared, with its type, by the figure that reads it. OmegaConf reads the text, lays
+the values over the defaults and builds the dataclass. Where it would take one thing for another
+(`'3'` or `010` for a number, 5 for a name), and for an unknown or a missing key, there is an error
+that names the key, where it stands, and what was meant.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import hashlib
 import json
-import math
+import re
 import reprlib
+import sys
 import types
 import typing
 
-from reproduce.harness import strict_yaml
-from reproduce.harness.errors import ConfigError
+from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+import yaml
 
+from reproduce.harness.errors import ConfigError
+from reproduce.harness.messages import one_line
+
+CHARACTERS = 100_000  # of a file
 LARGEST = 10**9  # of integers that are to be positive: more iterations, or units, never end
+REPRESENTABLE = {int: 2**63 - 1, float: sys.float_info.max}  # largest numbers; NaN is below none
+NOT_DECIMAL = re.compile(  # what is a number in YAML: octal, hexadecimal, binary, of base 60
+    r"[-+]?(0[0-7_]+|0x[0-9a-fA-F_]+|0b[01_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)"
+)
 
 _received = reprlib.Repr()  # what is shown of a value in a message
 _received.maxstring = _received.maxother = 60
@@ -29,7 +42,8 @@ def load(path, config_class, overrides=()):
         path: A YAML file.
         config_class: A dataclass; its fields may be `int`, `float`, `bool`, `str`, lists of these,
             `X | None`, or dataclasses.
-        overrides: Strings `key=value` (`key.inner=value` for an inner key), the values in YAML.
+        overrides: Strings `key=value` (`key.inner=value` for an inner key, `key[0]=value` for an
+            item of a list), the values in YAML.
 
     Returns:
         An instance of `config_class`.
@@ -37,57 +51,59 @@ def load(path, config_class, overrides=()):
     Raises:
         ConfigError: If the file cannot be read, or does not fit the class.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            values = strict_yaml.parse(file.read(strict_yaml.CHARACTERS + 1))
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is no text: save it as UTF-8. ({error})") from error
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"Cannot read the configuration {path}: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"{path} must hold `key: value` lines. Received: {_received.repr(values)}"
-        )
+    config = OmegaConf.create(read(path))
     for override in overrides:
-        _override(values, override)
-    return build(config_class, values, where=str(path))
+        key, separator, text = override.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"--set takes key=value. Received: {_received.repr(override)}")
+        with _reported(f"--set {_shown(key)}: {_received.repr(text)} cannot be set"):
+            OmegaConf.update(config, key, _parse(text))
+    return build(config_class, OmegaConf.to_container(config), where=str(path))
 
 
-def build(cls, values, where, prefix=""):
+def read(path):
+    """The values of a YAML file of `key: value` lines, as plain dicts and lists.
+
+    Raises:
+        ConfigError: If it cannot be read, or is something else.
+    """
+    with _reported(f"{path} cannot be read"):
+        with open(path, encoding="utf-8") as file:
+            text = file.read(CHARACTERS + 1)
+        values = _parse(text)
+        if not values or not isinstance(values, dict):
+            raise ValueError(f"it must hold `key: value` lines. Received: {_received.repr(values)}")
+    return values
+
+
+def build(config_class, values, where):
     """An instance of a dataclass from a dict of plain values, each checked against its type.
 
     Args:
-        cls: The dataclass; see `load`.
+        config_class: The dataclass; see `load`.
         values: The dict.
-        where: Where it is from, and `prefix`: of what key it is the value; for messages.
+        where: Where it is from; for messages.
 
     Raises:
         ConfigError: If it does not fit the class.
     """
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    for key in values:
-        if key not in fields:
-            near = difflib.get_close_matches(key[:60], fields, n=1, cutoff=0.0)
-            raise ConfigError(
-                f"{where}: unknown key `{prefix}{_shown(key)}`. Did you mean `{prefix}{near[0]}`?"
-            )
-    hints = typing.get_type_hints(cls)
-    arguments = {}
-    for name in fields:
-        if name not in values and fields[name].default is not dataclasses.MISSING:
-            continue
-        if name not in values:
-            raise ConfigError(f"{where}: the key `{prefix}{name}` is missing.")
-        arguments[name] = _coerce(values[name], hints[name], where, prefix + name)
+    _check_type(values, config_class, where)
     try:
-        return cls(**arguments)
-    except ValueError as error:
-        raise ConfigError(f"{where}: {error}") from error
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(config_class), values))
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{where}: the key `{error.full_key}` is missing.") from error
+    except (OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(f"{where}: {one_line(error)}") from error
 
 
 def as_dict(config):
     """The configuration as plain values, ready for JSON and YAML."""
     return dataclasses.asdict(config)
+
+
+def as_yaml(values):
+    """A dict of plain values as the text of a file for `read`."""
+    return OmegaConf.to_yaml(OmegaConf.create(values))
 
 
 def digest(values):
@@ -120,49 +136,69 @@ def check_distinct(name, values):
         )
 
 
-def _override(values, override):
-    key, separator, text = override.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"--set takes key=value. Received: {_received.repr(override)}")
-    try:
-        value = strict_yaml.parse(text)
-    except ValueError as error:
-        shown = _received.repr(text)
-        raise ConfigError(f"--set {_shown(key)}: {shown} cannot be read: {error}") from error
-    *outer, last = key.split(".")
-    for name in outer:
-        if not isinstance(values.get(name), dict):
-            raise ConfigError(f"--set {_shown(key)}: there is no section `{_shown(name)}`.")
-        values = values[name]
-    values[last] = value
+def _parse(text):
+    """The value of a YAML text, if it is plain and has no numbers that few would read as YAML."""
+    if len(text) > CHARACTERS:
+        raise ValueError(f"it is longer than {CHARACTERS} characters")
+    for token in yaml.scan(text):
+        if isinstance(token, yaml.TagToken):
+            problem = "a tag is not allowed: write plain values"
+        elif not isinstance(token, yaml.ScalarToken):
+            continue
+        elif "${" in token.value:
+            problem = "`${` is not allowed: write the value itself"
+        elif token.plain and NOT_DECIMAL.fullmatch(token.value):
+            problem = f"{token.value:.40} is no decimal number: write one, or quote a text"
+        else:
+            continue
+        raise yaml.MarkedYAMLError(problem=problem, problem_mark=token.start_mark)
+    # Not `OmegaConf.load`: it takes a file that is a text for YAML within YAML.
+    return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]
 
 
-def _coerce(value, hint, where, key):
-    """`value` as the declared type, or a ConfigError. YAML reads `1e-3` as text: floats take it."""
+def _check_type(value, hint, where, key=""):
+    """Raise a ConfigError unless a plain value is of the declared type; OmegaConf converts it."""
     if isinstance(hint, types.UnionType):
-        if value is None and type(None) in hint.__args__:
-            return None
+        if value is None:
+            return
         (hint,) = (option for option in hint.__args__ if option is not type(None))
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        return build(hint, value, where, f"{key}.")
-    if typing.get_origin(hint) is list and isinstance(value, list):
-        (inner,) = typing.get_args(hint)
-        return [_coerce(item, inner, where, f"{key}[{i}]") for i, item in enumerate(value)]
-    if hint is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if math.isfinite(number):
-            return number
-    elif hint in (int, bool, str) and type(value) is hint:
-        return value
-    name = getattr(hint, "__name__", str(hint)) if typing.get_origin(hint) is None else str(hint)
-    raise ConfigError(
-        f"{where}: `{key}` must be of type {name}. Received: {_received.repr(value)}"
-    )
+        hints = typing.get_type_hints(hint)
+        for name, inner in value.items():
+            prefix = f"{key}." if key else ""
+            if name not in hints:
+                near = difflib.get_close_matches(str(name)[:60], hints, n=1)
+                meant = f" Did you mean `{prefix}{near[0]}`?" if near else ""
+                raise ConfigError(f"{where}: unknown key `{prefix}{_shown(name)}`.{meant}")
+            _check_type(inner, hints[name], where, prefix + name)
+    elif typing.get_origin(hint) is list and isinstance(value, list):
+        for i, item in enumerate(value):
+            _check_type(item, *typing.get_args(hint), where, f"{key}[{i}]")
+    else:
+        is_right = type(value) is hint or (hint is float and type(value) is int)
+        if not is_right or (hint in REPRESENTABLE and not abs(value) <= REPRESENTABLE[hint]):
+            name = str(hint) if typing.get_origin(hint) else hint.__name__
+            received = _received.repr(value)
+            raise ConfigError(f"{where}: `{key}` must be of type {name}. Received: {received}")
+
+
+@contextlib.contextmanager
+def _reported(what):
+    """Whatever the YAML library, OmegaConf or the disk says in the body is said in one line."""
+    try:
+        yield
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+        raise ConfigError(f"{what}: {place}{one_line(error.problem)}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{what}: it is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{what}: it is no text; save it as UTF-8 ({error})") from error
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{what}: {one_line(error)}") from error
 
 
 def _shown(key):
     """A key as it is shown in a message: one line, and not all of a long one."""
-    return _received.repr(key)[1:-1]
+    return _received.repr(str(key))[1:-1]

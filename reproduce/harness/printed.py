@@ -22,15 +22,16 @@ def results(experiment, runs, folder, conclusion, arguments, dataset):
     if len(rows) > LONGEST:
         rows = _medians(rows)
     if rows:
-        print("\n" + table(rows) + "\n")
+        print("\n" + table(rows))
     judged = [verdict for verdict in conclusion.verdicts if verdict.verdict in JUDGED]
     if judged:
-        print(format_table(judged))
+        print("\n" + format_table(judged))
     others = [verdict for verdict in conclusion.verdicts if verdict.verdict not in JUDGED]
     if others:
         # The same reason once.
         why = "; ".join(dict.fromkeys(verdict.measured for verdict in others))
-        print(f"\n{len(others)} statements cannot be judged: {why}")
+        count = "1 statement" if len(others) == 1 else f"{len(others)} statements"
+        print(f"\n{count} cannot be judged: {why}")
     if arguments.smoke:
         everyone = cli.with_values(arguments, smoke=False, steps=None)
         settings = cli.settings(experiment, everyone)

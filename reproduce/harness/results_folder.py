@@ -22,11 +22,9 @@ import io
 import json
 import pathlib
 
-import yaml
-
-from reproduce.harness import cli, config, strict_yaml
+from reproduce.harness import cli, config
 from reproduce.harness.config import digest
-from reproduce.harness.errors import RecordsError
+from reproduce.harness.errors import ConfigError, RecordsError
 from reproduce.harness.files import held, write_atomically
 from reproduce.harness.records import read_record, slug
 
@@ -84,14 +82,12 @@ class ResultsFolder:
     def _claim(self, identity):
         path = self.path / "config.yaml"
         if not path.exists():
-            write_atomically(path, yaml.safe_dump(identity, sort_keys=False))
+            write_atomically(path, config.as_yaml(identity))
             return
         try:
-            found = strict_yaml.parse(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RecordsError(
-                f"{path} is damaged: {error}. Choose another folder with --out."
-            ) from error
+            found = config.read(path)
+        except ConfigError as error:
+            raise RecordsError(f"{error}. Choose another folder with --out.") from error
         different = _differences(identity, found)
         if "records_version" in different:
             raise RecordsError(

@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt  # noqa: E402
 
 from reproduce import paper  # noqa: E402
 from reproduce.harness import curves  # noqa: E402
-from reproduce.harness.records import write_atomically  # noqa: E402
+from reproduce.harness.files import write_atomically  # noqa: E402
 
 # Okabe and Ito's palette: distinguishable to the colour-blind.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -20,7 +20,7 @@ CORPUS = pathlib.Path(__file__).parent / "corpus"
 # What is to be covered. All else is imported as it is: TensorFlow would take minutes.
 INSTRUMENTED = [
     "reproduce.harness.config",
-    "reproduce.harness.strict_yaml",
+    "omegaconf",
     "tfoverparam.datasets.gas_sensor_drift.text_format",
     "yaml",
 ]

@@ -5,8 +5,6 @@ import math
 import os
 import tempfile
 
-import yaml
-
 from reproduce.harness import config
 from reproduce.harness.errors import ConfigError
 from tfoverparam.datasets.gas_sensor_drift.text_format import (
@@ -84,8 +82,7 @@ def configuration(data):
             return
         values = config.as_dict(settings)
         _check_types(values)
-        # A YAML dump is the configuration again, but for characters that only escapes can write.
-        assert _loaded(path, yaml.safe_dump(values).encode(), ()) == settings
+        assert _loaded(path, config.as_yaml(values).encode(), ()) == settings
 
 
 def _loaded(path, content, overrides):

@@ -6,14 +6,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reproduce.harness import config, records, strict_yaml
+from reproduce.harness import config, records
 from reproduce.harness.errors import ConfigError
 from tests.reliability.fuzz_targets import Section, Settings, check_message
 
 QUICK = settings(deadline=None, max_examples=60, derandomize=True)
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
-texts = st.text(st.characters(codec="utf-8"), max_size=8)
+texts = st.text(st.characters(codec="utf-8"), max_size=8).filter(
+    lambda text: "${" not in text and "???" not in text  # They mean something to OmegaConf.
+)
 integers = st.integers(-(2**63) + 1, 2**63 - 1)
 plain = st.recursive(
     st.none() | st.booleans() | integers | numbers | texts,
@@ -40,15 +42,17 @@ configurations = st.builds(
 
 @QUICK
 @given(value=plain)
-def test_what_yaml_writes_is_read_back(value):
-    assert strict_yaml.parse(yaml.safe_dump(value)) == value
+def test_what_is_written_as_yaml_is_read_back(value, tmp_path_factory):
+    path = tmp_path_factory.getbasetemp() / "values.yaml"
+    path.write_text(config.as_yaml({"key": value}), encoding="utf-8")
+    assert config.read(path) == {"key": value}
 
 
 @QUICK
 @given(settings_=configurations)
 def test_a_configuration_is_read_back_from_its_dump(settings_, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "dumped.yaml"
-    path.write_text(yaml.safe_dump(config.as_dict(settings_)), encoding="utf-8")
+    path.write_text(config.as_yaml(config.as_dict(settings_)), encoding="utf-8")
     assert config.load(path, Settings) == settings_
     digest = config.digest(config.as_dict(settings_))
     assert digest == config.digest(config.as_dict(config.load(path, Settings)))
@@ -58,7 +62,7 @@ def test_a_configuration_is_read_back_from_its_dump(settings_, tmp_path_factory)
 @given(settings_=configurations, other=configurations)
 def test_overrides_are_as_good_as_a_file(settings_, other, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "overridden.yaml"
-    path.write_text(yaml.safe_dump(config.as_dict(settings_)), encoding="utf-8")
+    path.write_text(config.as_yaml(config.as_dict(settings_)), encoding="utf-8")
     values = config.as_dict(other)
     overrides = [
         f"{key}={yaml.safe_dump(value, default_flow_style=True)}" for key, value in values.items()

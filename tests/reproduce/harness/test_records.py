@@ -111,11 +111,11 @@ def test_a_record_under_another_s_name_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"a: [", "config.yaml is damaged"),
-        (b"\xff\xfe", "config.yaml is damaged"),
-        (b"- 1\n", "different: everything"),
-        (b"", "different: everything"),
-        (b"records_version: 1\na: &a {b: *a}\n", "config.yaml is damaged"),
+        (b"a: [", "config.yaml cannot be read: .* Choose"),
+        (b"\xff\xfe", "config.yaml cannot be read: .* Choose"),
+        (b"- 1\n", "config.yaml cannot be read: it must hold `key: value` lines. Received"),
+        (b"", "config.yaml cannot be read: it must hold `key: value` lines. Received"),
+        (b"records_version: 1\na: &a {b: *a}\n", "config.yaml cannot be read: .* Choose"),
         (b"records_version: 1\na: 1\n", "different: a, config, data, figure"),
         (b"records_version: 0\nother: 1\n", "of another version of this program"),
     ],
