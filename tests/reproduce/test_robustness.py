@@ -134,16 +134,21 @@ def test_depth_accelerates_where_it_does_on_all_data():
 
 
 @pytest.mark.parametrize(
-    "times, expected",
-    [((80, 50, 20), claims.HOLDS), ((80, 20, 50), claims.FAILS), ((80, 80, 80), claims.FAILS)],
+    "times, single, expected",
+    [
+        ((80, 50, 20), 100.0, claims.HOLDS),
+        ((80, 20, 50), 100.0, claims.FAILS),
+        ((80, 80, 80), 100.0, claims.FAILS),
+        ((80, 50, 1), 5.0, claims.OPEN),  # The last to a loss of 0.025, the others of 0.5.
+    ],
 )
-def test_the_advantage_grows_with_the_condition_number(times, expected):
+def test_the_advantage_grows_with_the_condition_number(times, single, expected):
     found = [
-        record("conditioned", {2: float(t), 3: 100.0}, condition_number=condition)
-        for condition, t in zip((1e1, 1e2, 1e10), times)
+        record("conditioned", {1: one, 2: float(t), 3: one}, condition_number=condition)
+        for condition, t, one in zip((1e1, 1e2, 1e10), times, (100.0, 100.0, single))
     ]
-    assert verdict_on(found[::-1], "ill-conditioned") == expected
-    assert verdict_on([], "ill-conditioned") == claims.NOT_RUN
+    assert verdict_on(found[::-1], "condition number") == expected
+    assert verdict_on([], "condition number") == claims.NOT_RUN
 
 
 @pytest.mark.parametrize(
