@@ -69,18 +69,25 @@ def test_plan_changes_only_what_an_arm_is_about(settings):
         values.pop("arm")
         return values
 
-    assert changed("overparameterized") == {"depth": 2}
-    assert changed("l2_on_first_factor") == {"depth": 2, "l2_on": "first_factor"}
-    assert changed("l2_on_every_factor") == {"depth": 2, "l2_on": "every_factor"}
-    assert changed("no_l2 original") == {"l2": 0.0}
-    assert changed("no_l2 overparameterized") == {"depth": 2, "l2": 0.0}
+    assert base["arm"] == "original"
+
+    assert changed("overparameterized") == {"arm": "overparameterized", "depth": 2}
+    for arm, target in (
+        ("l2_on_first_factor", "first_factor"),
+        ("l2_on_every_factor", "every_factor"),
+    ):
+        assert changed(arm) == {"arm": arm, "depth": 2, "l2_on": target}
+    assert changed("no_l2 original") == {"arm": "no_l2", "l2": 0.0}
+    assert changed("no_l2 overparameterized") == {"arm": "no_l2", "depth": 2, "l2": 0.0}
     assert changed("original lr=0.02 std=0.05") == {
+        "arm": "alternative_rates",
         "steps": 3000,
         "learning_rate": 0.02,
         "stddev": 0.05,
         "factor_stddev": 0.05,
     }
     assert changed("overparameterized factor-std=0.5") == {
+        "arm": "alternative_stddevs",
         "depth": 2,
         "steps": 3000,
         "factor_stddev": 0.5,

@@ -248,12 +248,13 @@ def numbers(folder):
     return {r.name: r.numbers() for r in records.read_records(folder / "results")}
 
 
-def record(series, values, rate=0.1, diverged=None, flow=False, seed=0):
+def record(name, values, rate=0.1, diverged=None, seed=0, **facts):
+    settings = {"curve": name, "flow": False, "plotted": False, "stated": None, **facts}
     return records.Record(
-        series=series,
+        series=f"{name} lr={rate:g}",
         seed=seed,
         learning_rate=rate,
-        settings={"steps": 40, "flow": flow},
+        settings={"steps": 40, "learning_rate": rate, **settings},
         curves={"fig3L_l2": [list(point) for point in values]},
         results={"diverged_at": diverged, "left_plateau_at": None},
         provenance={},
@@ -263,11 +264,11 @@ def record(series, values, rate=0.1, diverged=None, flow=False, seed=0):
 
 def test_as_stated_is_the_rate_with_the_least_final_loss(settings):
     found = [
-        record("1-layer", [(0, 1), (40, 0.5)]),
-        record("1-layer lr=0.001", [(0, 1), (40, 0.2)]),
-        record("1-layer lr=10", [(0, 1), (3, 0.01)], diverged=4),
-        record("2-layer lr=0.01", [(0, 1), (40, 0.3)]),
-        record("2-layer lr=0.001", [(0, 1), (40, 0.1)], flow=True),
+        record("1-layer", [(0, 1), (40, 0.5)], 0.01, plotted=True),
+        record("1-layer", [(0, 1), (40, 0.2)], 0.001),
+        record("1-layer", [(0, 1), (3, 0.01)], 10, diverged=4),
+        record("2-layer", [(0, 1), (40, 0.3)], 0.01),
+        record("2-layer", [(0, 1), (40, 0.1)], 0.001, flow=True),
     ]
     derived = conclusion.as_stated(found, settings)
     values = {each.series: each.curves["fig3L_l2"][-1][1] for each in derived}
@@ -281,8 +282,8 @@ def test_as_stated_is_the_rate_that_the_text_gives_even_if_it_diverges(tmp_path)
     values = yaml.safe_load(yaml.safe_dump(SMALL))
     values["panels"][0]["series"][0]["stated"] = 10.0
     found = [
-        record("1-layer", [(0, 1), (40, 0.5)]),
-        record("1-layer lr=10", [(0, 1), (3, 0.01)], diverged=4),
+        record("1-layer", [(0, 1), (40, 0.5)], 0.01, plotted=True, stated=False),
+        record("1-layer", [(0, 1), (3, 0.01)], 10, diverged=4, stated=True),
     ]
     (derived,) = conclusion.as_stated(found, load(tmp_path, values))
     assert derived.series == "1-layer as_stated" and derived.results["diverged_at"] == 4
