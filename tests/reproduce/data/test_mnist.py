@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from reproduce.data import DataError, load_fashion_mnist, load_mnist, mnist, store
+from reproduce.data.prepared import Prepared
 
 STEMS = (
     "train-images-idx3-ubyte",
@@ -74,7 +75,7 @@ def prepared(monkeypatch):
         calls.append((root, *more))
         self.path(root).mkdir(parents=True)
 
-    monkeypatch.setattr(store.Prepared, "prepare", prepare)
+    monkeypatch.setattr(Prepared, "prepare", prepare)
     monkeypatch.setattr(mnist, "_read", lambda source, path: path)
     return calls
 
@@ -154,7 +155,7 @@ def test_what_the_users_folder_lacks_is_in_the_repository(prepared, folder, mnis
     ((_, files, origin, _),) = prepared
     assert files == {name: (mnist_dir / name).read_bytes() for name in NAMES}
     assert origin == str(mnist_dir) and tree(folder) == []
-    assert f"There is no MNIST in {folder}." in capsys.readouterr().err
+    assert f"{folder} has no MNIST; this repository does." in capsys.readouterr().err
 
 
 def test_quiet(contents, prepared, folder, capsys):
@@ -245,6 +246,8 @@ def fake_builder(monkeypatch, download_and_prepare):
     import tensorflow_datasets as tfds
 
     class Builder:
+        _generate_examples = None
+
         def __init__(self, name, data_dir):
             self.data_dir = data_dir
 
