@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 
 import pytest
 
@@ -23,3 +24,31 @@ def mnist_dir():
 def gas_sensor_dir():
     """The folder with `ethanol.dat.gz`."""
     return FILES / "gas_sensor"
+
+
+@pytest.fixture
+def refuses(tmp_path, monkeypatch):
+    """A function of a call and parts of a message: checks that the call is refused with them.
+
+    An error of one of the types `raises` must come within a minute. The current folder is an empty
+    one; code within an input that makes a file `ran` there would be found out.
+    """
+    monkeypatch.chdir(tmp_path)
+
+    def refuses(call, *says, raises=(ValueError, TypeError)):
+        def hang(number, frame):
+            pytest.fail("no answer within a minute")
+
+        before = signal.signal(signal.SIGALRM, hang)
+        signal.alarm(60)
+        try:
+            with pytest.raises(raises) as error:
+                call()
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)
+        assert [part for part in says if part not in str(error.value)] == [], str(error.value)
+        assert not (tmp_path / "ran").exists()
+        return error.value
+
+    return refuses

@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--data-dir", type=cli.path, help="folder to look in first (default: that of TFDS)"
     )
     options = parser.parse_args(arguments)
-    with cli.reported_errors(interrupted=cli.REPEATABLE):
+    with cli.reported_errors(arguments, cli.REPEATABLE):
         import_tensorflow()
         return _load(options)
 

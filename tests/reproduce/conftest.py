@@ -1,13 +1,17 @@
 """Shared by the tests of the experiments."""
 
+import importlib
 import os
 import pathlib
+import re
 import tempfile
 import urllib.error
 
 import pytest
 
 from reproduce.data import store
+
+ERROR_LINE = re.compile(r"(python -m [\w.]+: )?error: ")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -49,3 +53,24 @@ def folder(tmp_path):
     path = tmp_path / "data"
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def command_refuses(refuses, own_home, capsys):
+    """A function of a module, its command's arguments and parts of a message.
+
+    Checks that the command ends with status 2 and one line of stderr with these parts, in an empty
+    folder.
+    """
+
+    def command_refuses(module, arguments, *says):
+        def call():
+            raise SystemExit(importlib.import_module(module).main([str(a) for a in arguments]))
+
+        error = refuses(call, raises=SystemExit)
+        printed = capsys.readouterr().err
+        line = printed.strip().split("\n")[-1]
+        assert error.code == 2 and ERROR_LINE.match(line) and "Traceback" not in printed, printed
+        assert [part for part in says if part not in line] == [], line
+
+    return command_refuses

@@ -84,7 +84,7 @@ def test_a_damaged_file_is_refused_and_leaves_nothing(text, folder, tmp_path, da
     assert f"{folder} (ethanol.dat)" in str(caught.value)
     assert "Replace it by what UCI publishes." in str(caught.value)
     left = [path.name for path in (tmp_path / "home" / "tensorflow_datasets").iterdir()]
-    assert left == [".gas_sensor_drift-ethanol-being-prepared.lock"]
+    assert left == [".locks"]
 
 
 @pytest.mark.parametrize("damage", [lambda c: c[:-9], lambda c: c[:50] + b"?" + c[51:]])

@@ -89,7 +89,8 @@ def put(folder, files, unpacked=False):
 
 
 def tree(path):
-    return sorted(str(entry.relative_to(path)) for entry in path.rglob("*"))
+    found = sorted(str(entry.relative_to(path)) for entry in path.rglob("*"))
+    return [entry for entry in found if not entry.startswith(".locks")]
 
 
 def home(tmp_path):
