@@ -7,9 +7,6 @@ from pathlib import Path
 import shutil
 import sys
 
-import filelock
-from tqdm import tqdm
-
 from reproduce.data import store
 from reproduce.harness import interrupts
 from reproduce.harness.errors import DataError
@@ -116,12 +113,13 @@ class Prepared:
         import tensorflow as tf
 
         path = self.path(root)
-        workspace = root / f".{self.builder.partition(':')[0].replace('/', '-')}-being-prepared"
+        name = self.subfolders[0]
+        workspace = root / f".{name}-being-prepared"
         manual = workspace / "downloads" / "manual"
         subject = f"{origin} ({', '.join(files)})"
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with interrupts.raised(), filelock.FileLock(f"{workspace}.lock"):
+            with interrupts.raised(), _lock(root / ".locks" / f"{name}.lock"):
                 if path.is_dir():  # Another process prepared it while we waited.
                     return
                 shutil.rmtree(workspace, ignore_errors=True)  # Left by a start that was killed.
@@ -145,6 +143,7 @@ class Prepared:
 
     def _build(self, workspace: Path, without_bar: bool) -> None:
         import tensorflow_datasets as tfds
+        from tqdm import tqdm
 
         tfds.disable_progress_bar()  # It has four, which come and go.
         builder = tfds.builder(self.builder, data_dir=workspace)
@@ -189,3 +188,20 @@ def read_copy(folder: Path, split: str, names: tuple[str, ...], subject: str, re
         raise DataError(f"{subject} cannot be read: {one_line(error)}. {remedy}") from error
     finally:
         logging.set_verbosity(verbosity)
+
+
+@contextlib.contextmanager
+def _lock(path: Path):
+    """Held by one process at a time, and freed if it ends, however it ends."""
+    import filelock  # Half of the time that a command takes to say --help.
+
+    lock = filelock.FileLock(path, fallback_to_soft=False)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        print("Waiting for another process that prepares it.", file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

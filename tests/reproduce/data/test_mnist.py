@@ -275,14 +275,14 @@ def test_nothing_is_left_of_a_preparation_that_fails(contents, tmp_path, monkeyp
         load_mnist()
     if expected is DataError:
         assert str(home(tmp_path)) in str(caught.value) and "disk full" in str(caught.value)
-    assert tree(home(tmp_path)) == [".mnist-being-prepared.lock"]
+    assert tree(home(tmp_path)) == []
 
 
-def test_what_another_process_prepares_meanwhile_is_waited_for(contents, tmp_path, monkeypatch):
+def test_what_another_process_prepares_is_waited_for(contents, tmp_path, monkeypatch, capsys):
     fake_builder(monkeypatch, made)
     home(tmp_path).mkdir(parents=True)
     results = []
-    with filelock.FileLock(home(tmp_path) / ".mnist-being-prepared.lock"):
+    with filelock.FileLock(home(tmp_path) / ".locks" / "mnist.lock"):
         waiting = threading.Thread(target=lambda: results.append(load_mnist()))
         waiting.start()
         waiting.join(1)
@@ -291,6 +291,7 @@ def test_what_another_process_prepares_meanwhile_is_waited_for(contents, tmp_pat
     waiting.join(30)
     assert results == [home(tmp_path) / "mnist" / "3.0.1"]
     assert tree(results[0]) == ["theirs"]
+    assert "Waiting for another process" in capsys.readouterr().err
 
 
 def test_start_after_one_that_was_killed(contents, tmp_path, monkeypatch):
@@ -313,7 +314,7 @@ def test_start_after_one_that_was_killed(contents, tmp_path, monkeypatch):
     assert workspace.is_dir() and not (root / "mnist").exists()
     fake_builder(monkeypatch, made)
     load_mnist()
-    assert tree(root) == [".mnist-being-prepared.lock", "mnist", "mnist/3.0.1"]
+    assert tree(root) == ["mnist", "mnist/3.0.1"]
 
 
 # What is loaded.
