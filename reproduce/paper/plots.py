@@ -78,7 +78,7 @@ def finish_axes(axes, title, xlabel, ylabel, top=None, last=None):
         last: The last iteration of our own runs, where the axis ends if they are short.
     """
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale="log")
-    if last is not None:
+    if last:
         axes.set_xlim(-0.02 * last, 1.02 * last)
     if top is not None:
         values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
