@@ -143,7 +143,7 @@ def test_a_run_leaves_records_curves_summary_figure_and_logs(finished):
     results = finished / "results"
     found = records.read_records(results)
     assert len(found) == 2 * 8
-    table = list(csv.DictReader((results / "curves.csv").open()))
+    table = list(csv.DictReader((results / "curves.csv").read_text().splitlines()))
     keys = [(row["panel"], row["series"], row["seed"], row["iteration"]) for row in table]
     assert len(set(keys)) == len(keys)
     assert {"1-layer as_stated", "2-layer as_stated", "2-layer"} <= {r["series"] for r in table}
