@@ -9,8 +9,7 @@ from reproduce import data
 from reproduce.data.regression import TASKS
 from reproduce.harness import cli
 from reproduce.harness.errors import DataError
-
-cli.quiet_tensorflow()
+from reproduce.harness.startup import import_tensorflow
 
 LOADERS: dict[str, Callable] = {
     "mnist": data.load_mnist,
@@ -37,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     with cli.reported_errors(arguments, cli.REPEATABLE):
+        import_tensorflow()
         return _load(options)
 
 

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from reproduce import __main__
+
 ROOT = pathlib.Path(__file__).parents[3]
 START = """
 import os, signal, sys
@@ -119,3 +121,33 @@ def test_tensorflow_itself_is_silent_up_to_its_first_operation():
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert "[1. 1.]" in result.stdout
+
+
+HEAVY = {"keras", "matplotlib", "pandas", "scipy", "sklearn", "tensorflow", "tensorflow_datasets"}
+COMMANDS = [name for name in __main__.COMMANDS if name != "reproduce.verify"]
+CONFIGURED = [f"reproduce.{path.stem}" for path in sorted((ROOT / "configs").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+@pytest.mark.parametrize("given, status", [("--help", 0), ("--typo", 2)])
+def test_a_command_answers_before_it_imports_what_takes_long(module, given, status):
+    assert answered(module, given) == (status, set())
+
+
+@pytest.mark.parametrize("module", CONFIGURED)
+def test_a_configuration_is_refused_before_anything_is_imported_that_takes_long(module):
+    assert answered(module, "--set", "typo=1") == (2, set())
+
+
+def answered(*command):
+    """The status of a command that ends at once, and what it has imported that takes long."""
+    program = """
+import runpy, sys
+try: runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=True)
+except SystemExit as end: print(end.code, *{name.partition(".")[0] for name in sys.modules})
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program, *command], cwd=ROOT, capture_output=True, text=True
+    )
+    status, *modules = result.stdout.splitlines()[-1].split()
+    return int(status), HEAVY & set(modules)
