@@ -129,25 +129,37 @@ CONFIGURED = [f"reproduce.{path.stem}" for path in sorted((ROOT / "configs").glo
 
 
 @pytest.mark.parametrize("module", COMMANDS)
-@pytest.mark.parametrize("given, status", [("--help", 0), ("--typo", 2)])
-def test_a_command_answers_before_it_imports_what_takes_long(module, given, status):
-    assert answered(module, given) == (status, set())
+@pytest.mark.parametrize(
+    "given, answer",
+    [("--help", (0, "")), ("--typo", (2, "error: unrecognized arguments: --typo"))],
+)
+def test_a_command_answers_before_it_imports_what_takes_long(module, given, answer):
+    assert answered(module, given) == (*answer, set())
 
 
 @pytest.mark.parametrize("module", CONFIGURED)
-def test_a_configuration_is_refused_before_anything_is_imported_that_takes_long(module):
-    assert answered(module, "--set", "typo=1") == (2, set())
+@pytest.mark.parametrize(
+    "change, message",
+    [("typo=1", "unknown key `typo`."), ("smoke_steps=0", "`smoke_steps` must be positive.")],
+)
+def test_a_configuration_is_refused_before_anything_is_imported_that_takes_long(
+    module, change, message
+):
+    status, said, heavy = answered(module, "--set", change)
+    assert (status, heavy) == (2, set())
+    assert said.startswith("error: ") and message in said
 
 
-def answered(*command):
-    """The status of a command that ends at once, and what it has imported that takes long."""
+def answered(module, *arguments):
+    """What a command that ends at once ends with, last says, and has imported that takes long."""
     program = """
 import runpy, sys
-try: runpy.run_module(sys.argv[1], run_name="__main__", alter_sys=True)
+module, *sys.argv[1:] = sys.argv[1:]
+try: runpy.run_module(module, run_name="__main__", alter_sys=True)
 except SystemExit as end: print(end.code, *{name.partition(".")[0] for name in sys.modules})
 """
-    result = subprocess.run(
-        [sys.executable, "-c", program, *command], cwd=ROOT, capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", program, module, *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     status, *modules = result.stdout.splitlines()[-1].split()
-    return int(status), HEAVY & set(modules)
+    said = result.stderr.splitlines()[-1] if result.stderr else ""
+    return int(status), said.removeprefix(f"python -m {module}: "), HEAVY & set(modules)
