@@ -19,7 +19,7 @@ def traceback(*files, where="<module>"):
         (-signal.SIGINT, "", True),
         (1, "Could not import runpy module\n" + traceback("<frozen runpy>"), True),
         (1, "Fatal Python error: init_import_site\n" + traceback("<frozen site>"), True),
-        (-signal.SIGINT, traceback("<frozen runpy>", "reproduce/figure3.py", "/x/tqdm/std.py"), True),
+        (-signal.SIGINT, traceback("<frozen runpy>", "reproduce/figure3.py", "/tqdm/std.py"), True),
         (130, "Interrupted. Start the same command again.", False),
         (0, "", False),
         (1, "", False),
