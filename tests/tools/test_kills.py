@@ -4,12 +4,12 @@ import signal
 
 import pytest
 
-from tools.reliability.kills import FIRST, ROOT, is_too_early
+from tools.reliability.kills import is_too_early
 
 
-def traceback(*files):
+def traceback(*files, where="<module>"):
     """What Python prints of a Ctrl-C in these files."""
-    lines = [f'  File "{file}", line 1, in <module>' for file in files]
+    lines = [f'  File "{file}", line 1, in {where}' for file in files]
     return "\n".join(["Traceback (most recent call last):", *lines, "KeyboardInterrupt"])
 
 
@@ -19,12 +19,12 @@ def traceback(*files):
         (-signal.SIGINT, "", True),
         (1, "Could not import runpy module\n" + traceback("<frozen runpy>"), True),
         (1, "Fatal Python error: init_import_site\n" + traceback("<frozen site>"), True),
-        (-signal.SIGINT, traceback("<frozen runpy>", *FIRST, "/lib/python3/signal.py"), True),
+        (-signal.SIGINT, traceback("<frozen runpy>", "reproduce/figure3.py", "/tqdm/std.py"), True),
         (130, "Interrupted. Start the same command again.", False),
         (0, "", False),
         (1, "", False),
         (-signal.SIGKILL, "", False),
-        (-signal.SIGINT, traceback(ROOT / "reproduce" / "figure3.py"), False),
+        (-signal.SIGINT, traceback("reproduce/experiment.py", where="main"), False),
         (1, traceback("/lib/python3/site-packages/tensorflow/__init__.py"), False),
         (1, traceback("<frozen runpy>") + "\nerror: x", False),
     ],

@@ -25,11 +25,6 @@ import time
 from tools.reliability import processes, table
 
 NAME = "kills"
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-FIRST = tuple(
-    ROOT / "reproduce" / file
-    for file in ("__init__.py", "harness/__init__.py", "harness/interrupts.py")
-)
 FORKED, WHOLE = "imported beforehand", "start-up included"
 PARTS = [
     ("figure3", FORKED, signal.SIGKILL, 30),
@@ -118,13 +113,9 @@ def is_too_early(status, printed):
     """Whether Ctrl-C came before a command could say what it does: in Python's start, or ours.
 
     Python then ends with SIGINT or 1; what it prints, if anything, ends with `KeyboardInterrupt`,
-    and shows no code but Python's own and that of `FIRST`.
+    and shows imports alone, and none of TensorFlow: from `main` on, a command has its own line.
     """
-    files = [pathlib.Path(file).resolve() for file in re.findall(r'File "([^<].*?)"', printed)]
-    started = any(
-        "site-packages" in file.parts or (file.is_relative_to(ROOT) and file not in FIRST)
-        for file in files
-    )
+    started = re.search(r", in main$|/tensorflow/", printed, re.MULTILINE)
     words = printed.splitlines()[-1:]
     in_words = status in (-signal.SIGINT, 1) and words == ["KeyboardInterrupt"] and not started
     return in_words or (status == -signal.SIGINT and not printed)

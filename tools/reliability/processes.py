@@ -105,8 +105,6 @@ class Forked:
 
 
 def _run(module, folder, given, user):
-    from reproduce.harness import interrupts
-
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     os.environ["HOME"] = str(folder)
