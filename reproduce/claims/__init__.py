@@ -57,11 +57,12 @@ def not_run(statement, source, how, kind=CLAIM):
     return Verdict(statement, source, "", how, NOT_RUN, kind)
 
 
-def struck_out(verdicts, why):
-    """The statements, each with the reason for which the runs say nothing of it."""
+def of_shorter_runs(verdicts):
+    """The statements, of which runs that are shorter than those of the results say nothing."""
+    why = "the runs are shorter than those of the results"
     return [
-        dataclasses.replace(v, expected="", measured=why, verdict=NOT_COMPARABLE, paper="")
-        for v in verdicts
+        dataclasses.replace(verdict, expected="", measured=why, verdict=NOT_COMPARABLE, paper="")
+        for verdict in verdicts
     ]
 
 

@@ -181,6 +181,12 @@ def asked_for(experiment, arguments, settings):
     return [run for run in runs if run.name in names]
 
 
+def command(experiment):
+    """The command that makes all that is committed of an experiment."""
+    more = "" if experiment.config_class is None else " --everything"
+    return f"python -m reproduce.{experiment.name}{more}"
+
+
 def with_values(arguments, **values):
     """A copy of the arguments with other values of some."""
     changed = copy.copy(arguments)
@@ -231,13 +237,15 @@ def about(minutes):
 
 
 @contextlib.contextmanager
-def reported_errors(interrupted=RESUMABLE):
+def reported_errors(arguments, interrupted=RESUMABLE):
     """End the program with one clear line where the request, not the program, is at fault.
 
     Args:
+        arguments: Those of a command's `main`; None: it is the program, and Ctrl-C ends it at once.
         interrupted: What to say, after Ctrl-C, of how to go on.
     """
-    interrupts.say(interrupted)
+    if arguments is None:
+        interrupts.end_at_once(interrupted)
     try:
         yield
     except CommandError as error:

@@ -14,7 +14,7 @@ from reproduce.data import variants
 
 @pytest.fixture(scope="module")
 def dataset():
-    return data.load_ethanol(source="stand-in")
+    return data.load_breast_cancer()
 
 
 def is_standardized(values):
@@ -180,16 +180,16 @@ SMALL = {
 
 def command(tmp_path, *arguments):
     path = tmp_path / "small.yaml"
-    values = yaml.safe_load((cli.CONFIGS / "robustness.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load((cli.ROOT / "configs" / "robustness.yaml").read_text(encoding="utf-8"))
     path.write_text(yaml.safe_dump({**values, **SMALL}))
-    shared = ["--config", str(path), "--data", "stand-in", "--quiet", "--seeds", "3", "4"]
+    shared = ["--config", str(path), "--quiet", "--seeds", "3", "4"]
     robustness.main([*shared, *arguments])
 
 
 def test_from_end_to_end_and_resumed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command(tmp_path)
-    folder = tmp_path / "runs/stand-in/robustness/results"
+    folder = tmp_path / "runs/robustness/results"
     finished = {record.panel: record for record in records.read_records(folder)}
     assert set(finished) == {"full l4", "condition_1e+03 l4"}
     for each in finished.values():
@@ -212,7 +212,8 @@ def test_from_end_to_end_and_resumed(tmp_path, monkeypatch):
     monkeypatch.setattr(
         robustness,
         "measure",
-        lambda panel, *rest: ran.append(panel.name) or finished[panel.name],
+        lambda run, *rest: ran.append(run.panel)
+        or (finished[run.panel].curves, finished[run.panel].results),
     )
     command(tmp_path, "--resume")
     assert ran == ["full l4"]
