@@ -35,9 +35,9 @@ def write(root=ROOT):
             "# Results",
             "Written by `python -m reproduce.report` from the records in these folders: every "
             "number below was measured by the command beside it. *Does not hold* means that we "
-            "measured otherwise; *holds in part*, in some of the readings or runs that the row names; "
-            "*cannot be judged*, that what we measured does not decide it. Where the paper's own "
-            "curves tell, the same criterion is applied to them.",
+            "measured otherwise; *holds in part*, in some of the readings or runs that the row "
+            "names; *cannot be judged*, that what we measured does not decide it. Where the "
+            "paper's own curves tell, the same criterion is applied to them.",
             *sections,
         ]
         write_atomically(root / "results" / "README.md", "\n\n".join(parts) + "\n")

@@ -40,6 +40,7 @@ class Theory(experiment.Experiment):
                 "Section 7: fewest iterations over all learning rates": table,
                 "Section 7: other algorithms, other tolerances": others,
                 "Errata of the sources": errata.table(),
+                "Statements without a row": errata.without_a_row(),
             },
         )
 
@@ -50,6 +51,7 @@ def _statements():
         line_integral,
         near_zero,
         preconditioner,
+        price,
         singular_modes,
         sublevel_sets,
         two_points,
@@ -77,6 +79,7 @@ def _statements():
         line_integral.theorem_2_without_its_assumptions,
         line_integral.footnote_1,
         two_points.special_case,
+        price.computational_price,
         singular_modes.sigmoidal_dynamics,
         sublevel_sets.connected_sublevel_sets,
     )

@@ -1,4 +1,4 @@
-"""Errata of the sources: what is printed, what it must be, and how we know."""
+"""Errata of the sources: what is printed, what it must be, how we know; and what has no row."""
 
 import numpy as np
 
@@ -53,6 +53,31 @@ def table():
                 "rates of the grid {1e-5, 5e-5, ..., 5e-1}",
                 "not known: the pace of each curve is that of no rate of the grid",
                 "results/figure3: flows at 4.46e-3, 3.5e-4 and 1.75e-4 lie on them, no descent",
+            ),
+        )
+    ]
+
+
+def without_a_row():
+    """What the sources say and no row judges, and why: a list of dicts from column to text."""
+    return [
+        {"statement": statement, "source": source, "why": why}
+        for statement, source, why in (
+            (
+                "an eigenvalue of the preconditioner increases with sigma_r and sigma_r'",
+                "Section 5",
+                "Claim 1's eigenvalue is a sum of increasing powers of both",
+            ),
+            (
+                "overparameterizing the ConvNet has no effect on its expressiveness",
+                "Section 9; the authors' blog post and talk",
+                "the hidden widths, 512 and 10, are those of the layers' outputs: every matrix is "
+                "a product of such two",
+            ),
+            (
+                "depth does not always help, and sometimes slows down",
+                "the authors' talk",
+                "this is what the rows on p = 2 find, in Figure 3 and in robustness",
             ),
         )
     ]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from reproduce import claims
-from reproduce.theory import conditioning, errata, two_points
+from reproduce.theory import conditioning, errata, price, two_points
 
 
 @pytest.mark.parametrize(
@@ -118,3 +118,54 @@ def test_a_table_has_every_algorithm_ratio_and_tolerance(monkeypatch):
         "y1/y2 = 10, to 0.1 y2",
         "y1/y2 = 10, to 0.05 y2",
     ]
+
+
+class Counted:
+    """A vector or scalar that counts the multiplications that it takes part in."""
+
+    total = 0
+
+    def __init__(self, size):
+        self.size = size
+
+    def __mul__(self, other):
+        """Elementwise, or of a vector by a scalar."""
+        Counted.total += max(self.size, other.size)
+        return Counted(max(self.size, other.size))
+
+    def dot(self, other):
+        Counted.total += self.size
+        return Counted(1)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 8])
+def test_the_price_of_depth_by_counting(depth):
+    Counted.total, rate = 0, Counted(1)
+    vector, gradient = Counted(128), Counted(128)
+    scalars = [Counted(1) for _ in range(depth - 1)]
+    left, right = [scalars[0]], [scalars[-1]]  # running products from both ends
+    for each in scalars[1:]:
+        left.append(left[-1] * each)
+    for each in scalars[-2::-1]:
+        right.append(right[-1] * each)
+    vector * left[-1]  # the end-to-end vector
+    gradient * left[-1] * rate  # of w_1, whose step replaces the one of a single layer
+    shared = vector.dot(gradient)
+    for index in range(depth - 1):
+        others = [left[index - 1]] * (index > 0) + [right[depth - 3 - index]] * (index < depth - 2)
+        for other in others:
+            shared * other
+        shared * rate
+    counted = Counted.total - 128  # the step of w_1, which one layer takes too
+    assert price.added(depth, 128) >= counted
+    assert price.added(depth, 128) == pytest.approx(counted, abs=5)
+
+
+def test_the_price_is_small_unless_examples_are_few(monkeypatch):
+    assert price.computational_price().verdict == claims.HOLDS
+    monkeypatch.setattr(price, "EXAMPLES", 100)
+    assert price.computational_price().verdict == claims.FAILS
+
+
+def test_what_has_no_row_says_why():
+    assert all(row["why"] and row["source"] for row in errata.without_a_row())
