@@ -16,7 +16,7 @@ STDDEV = 0.01  # of every weight at the start, as in the paper
 FEATURES = 128  # of the paper's data
 # Hidden widths of the paper's networks of a single output.
 WIDTHS = ((1,), (100,), (1, 1), (100, 100))
-DRAWS = 20
+DRAWS, NORMS_DRAWN = 20, 1000
 BALANCED = 0.1  # imbalance that may be called approximately none
 RATES = (0.02, 0.01, 0.005, 0.0025)
 TIME = 1.0  # of eta t
@@ -116,8 +116,8 @@ def discrete_gap(input_dim, units, hidden_units, p, weight_decay, rate):
 def start_norm(depth):
     """Median norm of the end-to-end vector of scalar hidden layers near zero."""
     rng = np.random.default_rng(0)
-    first = np.linalg.norm(STDDEV * rng.normal(size=(DRAWS, FEATURES)), axis=1)
-    others = np.abs(STDDEV * rng.normal(size=(DRAWS, depth - 1)))
+    first = np.linalg.norm(STDDEV * rng.normal(size=(NORMS_DRAWN, FEATURES)), axis=1)
+    others = np.abs(STDDEV * rng.normal(size=(NORMS_DRAWN, depth - 1)))
     return float(np.median(first * np.prod(others, axis=1)))
 
 

@@ -36,6 +36,17 @@ def test_the_first_steps_by_hand(monkeypatch):
     assert two_points.fewest_iterations(4, 1, 1, tolerance=0.61) == 4
 
 
+def test_to_pass_through_is_not_to_arrive(monkeypatch):
+    # p = 2 at a rate of 2.4: the gap of 0.4 at the start grows by 1.4 in each step.
+    monkeypatch.setattr(two_points, "RATES", np.array([1.2]))
+    monkeypatch.setattr(two_points, "START", 0.6)
+    monkeypatch.setattr(two_points, "LIMIT", 50)
+    assert two_points.fewest_iterations(2, 1, 1) == 50
+    # At 0.1 it stays where it is.
+    monkeypatch.setattr(two_points, "RATES", np.array([0.05]))
+    assert two_points.fewest_iterations(2, 1, 1) == 0
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_the_problem_has_no_scale_if_the_learning_rate_is_free(depth, monkeypatch):
     monkeypatch.setattr(two_points, "RATES", np.geomspace(0.01, 10, 31))

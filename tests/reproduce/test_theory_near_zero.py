@@ -75,7 +75,6 @@ def test_the_escape_time_is_that_of_a_simulated_descent_by_the_rule(depth):
 def test_start_norms_and_the_vanishing_factor(monkeypatch):
     # Of the norm of 128 numbers, and of the median of |z|, 0.674, for each scalar.
     assert near_zero.start_norm(1) == pytest.approx(0.01 * np.sqrt(128), rel=0.05)
-    monkeypatch.setattr(near_zero, "DRAWS", 2000)
     assert near_zero.start_norm(2) == pytest.approx(0.113 * 0.00674, rel=0.1)
     assert near_zero.vanishing_factor().verdict == claims.HOLDS
     monkeypatch.setattr(near_zero, "STDDEV", 0.5)
