@@ -36,7 +36,7 @@ def test_a_start_is_at_once_where_that_of_the_median_seed_is():
     for left, holds in (((1, 2, 90, 400, 500), True), ((1, 2, 110, 120, 130), False)):
         group = [record(seed, end, at) for seed, (end, at) in enumerate(zip(ENDS, left))]
         verdicts = figure5_left.verdicts(group)
-        (verdict,) = [each for each in verdicts if "Depth 4 from near the id" in each.statement]
+        (verdict,) = [each for each in verdicts if "Depth 4 from near the identity prog" in each.statement]
         assert (verdict.verdict == "holds") == holds
         assert f"iteration {left[2]}," in verdict.measured and " 0.5 " in verdict.measured
 

@@ -122,9 +122,9 @@ def test_the_plotted_rate_is_one_that_is_run(tmp_path):
 @pytest.mark.parametrize(
     "figure, count",
     [
-        (figure2, 10 + 20),
+        (figure2, 10 + 20 + 4),
         (figure3, 2 * 3 * 10 + 3),
-        (figure4_left, 50),
+        (figure4_left, 60),
         (figure4_right, 3 + 10),
         (figure5_left, 50),
     ],
