@@ -11,23 +11,19 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Under KERAS_BACKEND=jax: the references are in float64.
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 
+FILES = pathlib.Path(__file__).parents[1] / "reproduce" / "data" / "files"
+
 
 @pytest.fixture(scope="session")
 def mnist_dir():
-    """The folder with MNIST's four original files that $MNIST_DATA_DIR names."""
-    folder = os.environ.get("MNIST_DATA_DIR")
-    if not folder or not pathlib.Path(folder, "train-images-idx3-ubyte.gz").exists():
-        pytest.skip("needs the real MNIST: set MNIST_DATA_DIR to the folder of its four files")
-    return pathlib.Path(folder)
+    """The folder with MNIST's four original files."""
+    return FILES / "mnist"
 
 
 @pytest.fixture(scope="session")
 def gas_sensor_dir():
-    """The folder with UCI's gas sensor files that $GAS_SENSOR_DATA_DIR names."""
-    folder = os.environ.get("GAS_SENSOR_DATA_DIR")
-    if not folder or not pathlib.Path(folder, "ethanol.dat").exists():
-        pytest.skip("needs the real data: set GAS_SENSOR_DATA_DIR to the folder of ethanol.dat")
-    return pathlib.Path(folder)
+    """The folder with `ethanol.dat.gz`."""
+    return FILES / "gas_sensor"
 
 
 @pytest.fixture

@@ -15,11 +15,12 @@ import numpy as np
 
 from reproduce.harness import config
 from reproduce.harness.files import write_atomically
+from reproduce.linear_networks.gradients import gradients_of
 from reproduce.linear_networks.program import Program
 from reproduce.linear_networks.run import Run, losses
 
 
-SEGMENT = 6e10  # multiply-adds between two looks at the outside world: about a second
+SEGMENT = 3e10  # multiply-adds between two looks at the outside world: about a second
 SECONDS_BETWEEN_CHECKPOINTS = 30
 # Runs that have diverged are dropped at these iterations and no others: how many columns a product
 # has may decide its last bits, and a resumed program must repeat them.
@@ -46,8 +47,8 @@ def train(runs, features, targets, steps, record_at, checkpoint=None, on_progres
 
     Args:
         runs: Sequence of `Run` of the same p.
-        features, targets: Arrays of shape (m, d) and (m,), float64. Training is in float32,
-            losses are evaluated in float64.
+        features, targets: Arrays of shape (m, d) and (m,), float64. Training is in float64 for
+            p = 2, in float32 for every other p; losses are evaluated in float64.
         steps: Number of iterations.
         record_at: Iterations, from 0 to `steps`, whose losses are kept.
         checkpoint: Path of a file to go on from, if it holds these runs on this data, and to keep
@@ -82,6 +83,7 @@ class _Training:
         self.features, self.targets = features, targets
         if len({run.p for run in runs}) != 1:
             raise ValueError("All runs of a program must have the same p.")
+        self.gradients = gradients_of(features, targets, runs[0].p)
         self.steps, self.record_at = steps, sorted({int(t) for t in record_at if 0 <= t <= steps})
         self.path = checkpoint
         data = hashlib.sha256(features.tobytes() + targets.tobytes()).hexdigest()
@@ -101,11 +103,13 @@ class _Training:
 
     def boundaries(self):
         """Iterations at which a compiled segment ends: a function of the settings alone."""
-        m, d = self.features.shape
-        cost = sum(4 * m * d + 30 * run.width * (d + run.width) for run in self.runs)
-        segment = max(1, int(SEGMENT / cost))
+        segment = max(1, int(SEGMENT / sum(self._cost(run) for run in self.runs)))
         all_ = {*self.record_at, *DROPPED_AT, *range(0, self.steps, segment), self.steps}
         return [t for t in sorted(all_) if self.iteration < t <= self.steps]
+
+    def _cost(self, run):
+        """Of an iteration, in multiply-adds."""
+        return self.gradients.multiply_adds + 15 * run.width * (len(self.features.T) + run.width)
 
     def advance_to(self, iteration):
         if len(self.alive):
@@ -141,7 +145,7 @@ class _Training:
 
     def _build(self, states):
         runs = [self.runs[index] for index in self.alive]
-        self.program = Program(runs, self.features, self.targets, states)
+        self.program = Program(runs, self.gradients, self.features.shape[1], states)
 
     def trajectory(self, run):
         """What became of a run."""
@@ -212,10 +216,10 @@ class _Training:
                 states[block][part].append(stored[key])
         if len(self.alive):
             self._build(states=None)
-            if _shapes(states) != _shapes(self.program.states()):
+            if _kinds(states) != _kinds(self.program.states()):
                 raise ValueError("states")
             self._build(states)
 
 
-def _shapes(states):
-    return [[[array.shape for array in arrays] for arrays in state] for state in states]
+def _kinds(states):
+    return [[[(a.shape, a.dtype) for a in arrays] for arrays in state] for state in states]

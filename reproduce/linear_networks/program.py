@@ -22,10 +22,6 @@ _OPTIMIZERS = {
     "adadelta_1e-8": functools.partial(keras.optimizers.Adadelta, epsilon=1e-8),
     "adam": keras.optimizers.Adam,
 }
-# Matrix products whose sides are multiples of a vector register's 16 floats take two thirds of the
-# time, and in three parts what a part of the examples gives is still in the cache when it is used.
-_VECTOR = 16
-_PARTS = 3
 
 
 class _Block:
@@ -35,12 +31,12 @@ class _Block:
     axis.
     """
 
-    def __init__(self, runs, factors, optimizer_state=None):
+    def __init__(self, runs, dtype, factors, optimizer_state=None):
         first = runs[0]
         self.rule_depth = first.depth if first.rule else None
-        rates = tf.constant([run.learning_rate for run in runs], tf.float32)
+        rates = tf.constant([run.learning_rate for run in runs], dtype)
         self.factors = [
-            keras.Variable(factor, dtype="float32", name=f"kernel_{index}")
+            keras.Variable(factor, dtype=dtype, name=f"kernel_{index}")
             for index, factor in enumerate(factors)
         ]
         self.optimizer = _OPTIMIZERS[first.optimizer](learning_rate=lambda: rates)
@@ -95,23 +91,19 @@ def _claim_2(kernel, gradient, depth):
     return squared_norm ** (1 - 1 / depth) * (gradient + (depth - 1) * projection * kernel)
 
 
-def _odd_power(values, exponent):
-    """By multiplications: from 5 on the compiler would take logarithms."""
-    squares, result = values * values, values
-    for _ in range(exponent // 2):
-        result *= squares
-    return result
-
-
 class Program:
     """Runs that share a loss, compiled together.
 
     Args:
         runs: Sequence of `Run` of the same p.
-        features, targets: Arrays of shape (m, d) and (m,).
+        gradients: The function from their kernels to the gradients: of `gradients_of`.
+        input_dim: Rows d of a kernel.
+        states: What `states` of such a program returned, to go on from. Defaults to `None`, the
+            runs' own starts.
     """
 
-    def __init__(self, runs, features, targets, states=None):
+    def __init__(self, runs, gradients, input_dim, states=None):
+        self._gradients, self._input_dim = gradients, input_dim
         groups: dict[tuple, list[int]] = {}
         for index, run in enumerate(runs):
             key = (run.depth, run.width, run.optimizer, run.rule or "")
@@ -121,24 +113,12 @@ class Program:
         for position, members in enumerate(self.groups.values()):
             members = [runs[index] for index in members]
             if states is None:
-                starts = [initial_factors(run, features.shape[1]) for run in members]
+                starts = [initial_factors(run, input_dim) for run in members]
                 state = [[np.stack(factors, axis=-1) for factors in zip(*starts)]]
             else:
                 state = states[position]
-            self._blocks.append(_Block(members, *state))
+            self._blocks.append(_Block(members, gradients.dtype, *state))
         self._sizes = [len(members) for members in self.groups.values()]
-        self._p = runs[0].p
-        self._examples, self._input_dim = features.shape
-        # Examples of zeros have a residual of zero: no loss, and no gradient.
-        missing = -len(features) % (_PARTS * _VECTOR)
-        features, targets = np.pad(features, ((0, missing), (0, 0))), np.pad(targets, (0, missing))
-        self._parts = [
-            [
-                tf.constant(part, tf.float32)
-                for part in (matrix, np.ascontiguousarray(matrix.T), vector[:, None])
-            ]
-            for matrix, vector in zip(np.split(features, _PARTS), np.split(targets, _PARTS))
-        ]
 
     def kernels(self):
         """The end-to-end kernels in the order of the runs: float64, (d, runs)."""
@@ -190,12 +170,3 @@ class Program:
             (first, -tf.ones(sum(self._sizes), first.dtype)),
         )
         return diverged_at
-
-    def _gradients(self, kernels):
-        """Of the mean of |y - t|^p over the examples, for each column."""
-        runs = kernels.shape[1]
-        kernels = tf.pad(kernels, [[0, 0], [0, -runs % _VECTOR]])
-        gradients: tf.Tensor = 0.0
-        for features, transposed, targets in self._parts:
-            gradients += transposed @ _odd_power(features @ kernels - targets, self._p - 1)
-        return self._p / self._examples * gradients[:, :runs]

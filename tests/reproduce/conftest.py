@@ -1,7 +1,10 @@
 """Shared by the tests of the experiments."""
 
 import importlib
+import os
+import pathlib
 import re
+import tempfile
 import urllib.error
 
 import pytest
@@ -11,16 +14,37 @@ from reproduce.data import store
 ERROR_LINE = re.compile(r"(python -m [\w.]+: )?error: ")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def tfds_data_dir(request, tmp_path_factory):
+    """Where TFDS keeps its copies: `$TFDS_DATA_DIR`, or else pytest's cache.
+
+    The first test that needs a copy has it prepared, from the files in the repository.
+    """
+    if "TFDS_DATA_DIR" not in os.environ:
+        cache = getattr(request.config, "cache", None)
+        folder = cache.mkdir("tfds") if cache else tmp_path_factory.mktemp("tfds")
+        os.environ["TFDS_DATA_DIR"] = str(folder)
+    return pathlib.Path(os.environ["TFDS_DATA_DIR"])
+
+
 @pytest.fixture
 def own_home(tmp_path, monkeypatch):
     """No test sees, or writes to, the data of whoever runs it; and none has a network."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    monkeypatch.delenv("TFDS_DATA_DIR")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
     def urlopen(url, timeout):
         raise urllib.error.URLError("no network in tests")
 
     monkeypatch.setattr(store.urllib.request, "urlopen", urlopen)
+
+
+@pytest.fixture
+def no_files(tmp_path, monkeypatch):
+    """A checkout without the data."""
+    monkeypatch.setattr(store, "FILES", tmp_path / "no files")
 
 
 @pytest.fixture

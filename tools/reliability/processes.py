@@ -107,9 +107,7 @@ class Forked:
 def _run(module, folder, given, user):
     from reproduce.harness import interrupts
 
-    # As at the start of `python -m reproduce.MODULE`.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    interrupts.end_at_once()
     os.chdir(folder)
     os.environ["HOME"] = str(folder)
     printed = os.open(f"printed-{os.getpid()}", os.O_CREAT | os.O_WRONLY)
@@ -125,4 +123,5 @@ def _run(module, folder, given, user):
         os.setgroups([])
         os.setgid(user)
         os.setuid(user)
-    main(list(map(str, given)))
+    sys.argv[1:] = map(str, given)
+    main()
