@@ -104,7 +104,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=20, help="steps a round")
     arguments = parser.parse_args()
-    settings = config.load(cli.CONFIGS / "figure5_right.yaml", figure5_right.Config)
+    settings = config.load(cli.ROOT / "configs" / "figure5_right.yaml", figure5_right.Config)
     runs = figure5_right.plan(settings, figure5_right.DEPTHS, seeds=[0])
     # Speed does not depend on what the images show.
     generator = np.random.default_rng(0)

@@ -11,11 +11,11 @@ takes anything from 15,000 to 60,000 iterations, five seeds are too few.
 """
 
 from reproduce import experiment
-from reproduce.claims.figure3 import verdicts
+from reproduce.claims.figure3 import tables, verdicts
 from reproduce.regression import RegressionFigure
 
 TITLE = "Figure 3: depth 1, 2, 3 on the Ethanol task, p = 2 and p = 4"
-FIGURE = RegressionFigure("figure3", TITLE, __doc__, verdicts)
+FIGURE = RegressionFigure("figure3", TITLE, __doc__, verdicts, tables)
 
 
 def main(arguments=None):

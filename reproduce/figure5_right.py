@@ -14,13 +14,13 @@ else is varied.
 import dataclasses
 
 from reproduce import experiment
-from reproduce.claims import figure5_right as claims
+from reproduce.claims import convnets, figure5_right as claims
 from reproduce.harness import curves
 from reproduce.harness.errors import ConfigError, UsageError
 from reproduce.harness.records import Run, rebuilt
 from reproduce.mnist_convnet.configuration import TUTORIAL_SEED, Config, Training
 
-PANEL = claims.PANEL
+PANEL = convnets.PANEL
 PANELS = (PANEL, "cross_entropy", "l2_term")
 TAGS = ("train/loss", "train/cross_entropy", "train/l2_term")
 ONE_MACHINE, MULTI_WORKER = "one-machine", "multi-worker"
@@ -174,12 +174,12 @@ class Figure(experiment.Experiment):
         return experiment.Conclusion(
             claims.verdicts(records),
             {
-                "Runs (medians over the seeds)": claims.runs_table(records),
-                "Alternative settings (loss after so many iterations)": claims.alternative_table(
+                "Runs (medians over the seeds)": convnets.runs_table(records),
+                "Alternative settings (loss after so many iterations)": convnets.alternative_table(
                     records
                 ),
             },
-            claims.distances(records),
+            convnets.distances(records),
         )
 
     def draw(self, records, settings, path):

@@ -12,15 +12,17 @@ class RegressionFigure(Experiment):
     Args:
         name, title, description: See `Experiment`.
         verdicts: From all records to a list of `claims.Verdict`.
+        tables: From all records to tables of its own; None: it has none.
     """
 
     config_class = Config
     arms = {"all": "every run", "plotted": "those that are laid over the paper's curves"}
     default_arms = ("all",)
 
-    def __init__(self, name, title, description, verdicts):
+    def __init__(self, name, title, description, verdicts, tables=None):
         self.name, self.title, self.description = name, title, description
         self.verdicts = verdicts
+        self.tables = tables or (lambda records: {})
 
     def load(self, arguments):
         from reproduce import data
@@ -57,7 +59,7 @@ class RegressionFigure(Experiment):
         derived = conclusion.as_stated(records, settings)
         return Conclusion(
             self.verdicts(records),
-            conclusion.tables(records, [*records, *derived], settings),
+            {**self.tables(records), **conclusion.tables(records, [*records, *derived], settings)},
             checks.distances(records),
             derived,
         )

@@ -350,7 +350,9 @@ def test_sublevel_sets_fail_for_a_jump(small_paths, monkeypatch):
 
 @pytest.fixture
 def two_rows(monkeypatch):
-    monkeypatch.setattr(__main__, "STATEMENTS", (warmup.observation_1, line_integral.footnote_1))
+    monkeypatch.setattr(
+        __main__, "_statements", lambda: (warmup.observation_1, line_integral.footnote_1)
+    )
     monkeypatch.setattr(two_points, "RATIOS", (1, 3))
 
 

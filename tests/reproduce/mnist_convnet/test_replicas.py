@@ -10,10 +10,9 @@ import pytest
 
 from reproduce import figure5_right
 from reproduce.harness import records
-from reproduce.mnist_convnet import replicas as workers
 from tests.helpers.workers import run_together, tf_configs
 
-FLAGS = ["--data", "stand-in", "--quiet", "--set", "batch_size=8"]
+FLAGS = ["--quiet", "--set", "batch_size=8"]
 TWO = {"worker": ["a:1", "b:1"]}
 
 
@@ -51,7 +50,7 @@ def in_float64():
         keras.config.set_dtype_policy(before[1])
 
 
-RESULTS = "runs/stand-in/figure5_right/results"
+RESULTS = "runs/figure5_right/results"
 
 
 def test_two_workers_train_what_one_machine_does(folders, tmp_path, monkeypatch):
@@ -122,9 +121,3 @@ def test_what_cannot_be_met_ends_with_one_clear_message(
     assert error.value.code == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-def test_one_machine_needs_no_tf_config_and_has_no_team():
-    alone = workers.start("one-machine", batch_size=7)
-    assert alone.is_chief
-    assert alone.provenance() == {"strategy": "one-machine", "workers": 1}
