@@ -25,7 +25,7 @@ class Work:
     team = types.SimpleNamespace(strategy=None)
 
     def __init__(self, logs):
-        self.logs, self.arguments = logs, types.SimpleNamespace(seeds=[7, 8], quiet=True)
+        self.logs, self.arguments = logs, types.SimpleNamespace(quiet=True)
 
     def bar(self, description, total):
         names = ("update", "set_postfix", "set_description")
@@ -142,6 +142,7 @@ def robustness_run(problem="full"):
     settings = {
         "problem": problem, "condition_number": None, "p": 2, "steps": 2,
         "stddev": 0.01, "depths": [1], "rates": [0.1, 0.2], "selection_seeds": [0, 1],
+        "seeds": [7, 8],
     }
     return Run("all", 0, settings, "full l2")
 

@@ -132,10 +132,17 @@ SABOTAGES = [
         NUMBERS,
     ),
     Sabotage(
-        "claims: final loss, minimum for median",
+        "claims: final distance, minimum for median",
         "reproduce/claims/regression.py",
         "float(np.median(list(ends)))",
         "float(np.min(list(ends)))",
+        MEDIANS,
+    ),
+    Sabotage(
+        "claims: final loss of the ConvNet, minimum for median",
+        "reproduce/claims/convnets.py",
+        "np.median([record.curves[panel][-1][1]",
+        "np.min([record.curves[panel][-1][1]",
         MEDIANS,
     ),
     Sabotage(
