@@ -215,7 +215,7 @@ def draw(title, finished, folder):
     """A row for each problem: how many times sooner each depth gets there than one layer."""
     from reproduce.paper import plots
 
-    plot, (axes,) = plots.new_figure(1, title, width=9.0, height=1.5 + 0.4 * len(finished))
+    plot, (axes,) = plots.new_figure(1, title, height=1.5 + 0.4 * len(finished))
     for row, record in enumerate(finished):
         for depth, colour in zip((2, 3, 4), plots.COLOURS):
             if str(depth) not in record.results["rates"]:

@@ -11,6 +11,7 @@ class RegressionFigure(Experiment):
 
     Args:
         name, title, description: See `Experiment`.
+        panels: From the name of a panel to its title.
         verdicts: From all records to a list of `claims.Verdict`.
         tables: From all records to tables of its own; None: it has none.
     """
@@ -19,9 +20,9 @@ class RegressionFigure(Experiment):
     arms = {"all": "every run", "plotted": "those that are laid over the paper's curves"}
     default_arms = ("all",)
 
-    def __init__(self, name, title, description, verdicts, tables=None):
+    def __init__(self, name, title, description, panels, verdicts, tables=None):
         self.name, self.title, self.description = name, title, description
-        self.verdicts = verdicts
+        self.panels, self.verdicts = panels, verdicts
         self.tables = tables or (lambda records: {})
 
     def load(self, arguments):
@@ -67,7 +68,7 @@ class RegressionFigure(Experiment):
     def draw(self, records, settings, path):
         from reproduce.regression.conclusion import draw
 
-        draw(self.title, records, settings, path)
+        draw(self, records, settings, path)
 
 
 def _width(run):
