@@ -1,8 +1,6 @@
+"""The paper's experiments, rebuilt; `python -m reproduce` lists them."""
 
+import os
 
-import sys
-
-from reproduce.harness import interrupts
-
-if sys.argv[0] == "-m":  # Python is looking for the module of a `python -m reproduce.COMMAND`.
-    interrupts.end_at_once()
+# Keras puts it above its own configuration file.
+os.environ["KERAS_BACKEND"] = os.environ.get("KERAS_BACKEND") or "tensorflow"

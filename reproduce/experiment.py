@@ -110,7 +110,7 @@ class Experiment:
 def main(experiment, arguments=None):
     """The command: run what is missing of what is asked for; then judge, draw and print."""
     kept = cli.REPEATABLE if experiment.config_class is None else cli.RESUMABLE
-    with cli.reported_errors(interrupted=kept):
+    with cli.reported_errors(arguments, kept):
         arguments = cli.parse(experiment, arguments)
         settings = cli.settings(experiment, arguments)
         import_tensorflow()
@@ -132,8 +132,9 @@ def go(experiment, arguments, settings, team):
     cli.check_data(folder, experiment, dataset)
     missing = team.agreed(runs, [run for run in runs if not folder.has(run)], dataset)
     work.announce(missing, dataset)
+    names = {run.name for run in missing}
     for together in _trained_together(runs):
-        group = [run for run in together if run in missing]
+        group = [run for run in together if run.name in names]
         with folder.reserved(group), folder.checkpoints(together) as work.checkpoint:
             # Another process may have done some while this one waited; but a team has set out.
             group = [run for run in group if team.number > 1 or not folder.has(run)]

@@ -1,8 +1,6 @@
 """Write results/README.md, and the results in README.md, from the summary of each figure."""
 
 import argparse
-
-
 import json
 import pathlib
 import statistics
@@ -27,7 +25,7 @@ def write(root=ROOT):
         RecordsError: If something cannot be written.
     """
     root = pathlib.Path(root)
-    with held(root / "results" / ".lock", ["report"]):
+    with held(root / "results", ["report"]):
         said = [_said_of(path) for path in sorted((root / "results").glob("*/summary.json"))]
         if not said:
             raise UsageError(f"There is no summary.json in the folders of {root / 'results'}.")
@@ -156,7 +154,7 @@ def main(arguments=None):
     argparse.ArgumentParser(prog="python -m reproduce.report", description=__doc__).parse_args(
         arguments
     )
-    with cli.reported_errors(interrupted=cli.REPEATABLE):
+    with cli.reported_errors(arguments, cli.REPEATABLE):
         write()
 
 

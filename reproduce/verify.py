@@ -122,15 +122,15 @@ def main(arguments=None):
         help="folder of the figures' results folders (default: the committed ones)",
     )
     add("--quiet", action="store_true", help="print the results only")
-    arguments = parser.parse_args(arguments)
-    with cli.reported_errors(interrupted=cli.REPEATABLE):
-        unknown = set(arguments.figures) - set(FIGURES)
+    options = parser.parse_args(arguments)
+    with cli.reported_errors(arguments, cli.REPEATABLE):
+        unknown = set(options.figures) - set(FIGURES)
         if unknown:
             raise UsageError(f"{', '.join(sorted(unknown))}: no figure of {', '.join(FIGURES)}.")
-        if arguments.iterations is not None and arguments.iterations < 1:
-            raise UsageError(f"--iterations must be positive, not {arguments.iterations}.")
+        if options.iterations is not None and options.iterations < 1:
+            raise UsageError(f"--iterations must be positive, not {options.iterations}.")
         import_tensorflow()
-        off = verify(arguments)
+        off = verify(options)
     if off:
         print("\nOff: " + ", ".join(off))
         sys.exit(1)

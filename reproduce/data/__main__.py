@@ -9,8 +9,7 @@ from reproduce import data
 from reproduce.data.regression import TASKS
 from reproduce.harness import cli
 from reproduce.harness.errors import DataError
-
-cli.quiet_tensorflow()
+from reproduce.harness.startup import import_tensorflow
 
 LOADERS: dict[str, Callable] = {
     "mnist": data.load_mnist,
@@ -36,7 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
         "--data-dir", type=cli.path, help="folder to look in first (default: that of TFDS)"
     )
     options = parser.parse_args(arguments)
-    with cli.reported_errors(interrupted=cli.REPEATABLE):
+    with cli.reported_errors(arguments, cli.REPEATABLE):
+        import_tensorflow()
         return _load(options)
 
 

@@ -180,14 +180,15 @@ def temporary_root() -> Path:
 def writable_root() -> Path:
     """TFDS's own folder, or a temporary one in its place, and then a line says so."""
     root = default_root()
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=root).close()
-        problem = "is in the repository" if root.resolve().is_relative_to(FILES) else ""
-    except OSError as error:
-        problem = f"cannot be written to ({error.strerror})"
-    if not problem:
-        return root
+    if not root.resolve().is_relative_to(FILES.resolve()):
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=root).close()
+            return root
+        except OSError as error:
+            problem = f"cannot be written to ({error.strerror})"
+    else:
+        problem = "is in the repository"
     print(f"{root} {problem}: a temporary folder takes its place.", file=sys.stderr)
     return temporary_root()
 

@@ -231,13 +231,15 @@ def about(minutes):
 
 
 @contextlib.contextmanager
-def reported_errors(interrupted=RESUMABLE):
+def reported_errors(arguments, interrupted=RESUMABLE):
     """End the program with one clear line where the request, not the program, is at fault.
 
     Args:
+        arguments: Those of a command's `main`; None: it is the program, and Ctrl-C ends it at once.
         interrupted: What to say, after Ctrl-C, of how to go on.
     """
-    interrupts.say(interrupted)
+    if arguments is None:
+        interrupts.end_at_once(interrupted)
     try:
         yield
     except CommandError as error:

@@ -1,9 +1,10 @@
 """Files that are written whole or not at all, and locks between the processes that write them."""
 
 import contextlib
-import hashlib
+import errno
 import io
 import os
+import re
 import sys
 
 import numpy as np
@@ -47,40 +48,53 @@ def write_arrays(path, arrays):
     write_atomically(path, content.getvalue())
 
 
-@contextlib.contextmanager
-def held(path, names):
-    """Holds all of these names in the lock file `path` while the body runs; waits for them first.
+def held(folder, names):
+    """Waits for all of these names in a folder, and holds them for the `with` statement's body.
 
-    No two processes hold the same name at a time; if one ends, however it ends, its names are
-    free. Calls for the same file must not be nested: the inner one's end would free all names.
+    No two holders, be they processes or threads, have the same name at a time; if a process ends,
+    however it ends, its names are free. Calls of one process must not be nested for the same name.
+
+    Args:
+        folder: A `pathlib.Path`; it keeps one empty file a name, in `.locks`.
+        names: Strings.
 
     Raises:
-        RecordsError: If the file cannot be made, or the file system has no locks.
+        RecordsError: If the folder cannot be written, or its file system has no locks.
     """
-    with contextlib.ExitStack() as stack:
-        try:
-            _lock(stack.enter_context(open(path, "ab")), path.parent, names)
-        except OSError as error:
-            raise RecordsError(
-                f"Cannot write to the folder {path.parent}: {error.strerror}. Choose another with "
-                "--out."
-            ) from error
-        yield
+    import filelock  # Half of the time that a command takes to say --help.
 
-
-def _lock(file, folder, names):
-    import fcntl  # POSIX only, so not at the top: reading needs no lock.
-
-    # POSIX's locks on single bytes: one open file for any number of names, nothing to tidy up,
-    # and they work on network file systems. All take them in the same order: no deadlock.
-    offsets = {int(hashlib.sha256(name.encode()).hexdigest()[:15], 16): name for name in names}
+    files = {re.sub(r"[^A-Za-z0-9.=_-]+", "_", name): name for name in names}
+    _let_open(len(files))
     waited = False
-    for offset, name in sorted(offsets.items()):
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
-        except (BlockingIOError, PermissionError):
-            if not waited:
-                line = f"Waiting for another process, which is at {name} in {folder}."
-                print(line, file=sys.stderr, flush=True)
-            waited = True
-            fcntl.lockf(file, fcntl.LOCK_EX, 1, offset)
+    try:
+        if not folder.is_dir():  # The lock would make it.
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        with contextlib.ExitStack() as stack:
+            for file, name in sorted(files.items()):  # The order of all: no deadlock.
+                path = folder / ".locks" / f"{file}.lock"
+                lock = filelock.FileLock(path, fallback_to_soft=False)
+                try:
+                    lock.acquire(blocking=False)
+                except filelock.Timeout:
+                    if not waited:
+                        line = f"Waiting for another process, which is at {name} in {folder}."
+                        print(line, file=sys.stderr, flush=True)
+                    waited = True
+                    lock.acquire()
+                stack.callback(lock.release)
+            return stack.pop_all()
+    except OSError as error:
+        raise RecordsError(
+            f"Cannot write to the folder {folder}: {error.strerror}. Choose another with --out."
+        ) from error
+
+
+def _let_open(files):
+    """Many systems let a process open 256 or 1024 files, unless it asks for more."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = files + 256
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))

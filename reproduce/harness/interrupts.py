@@ -10,19 +10,22 @@ import os
 import signal
 import sys
 
-_how_to_go_on = "Start the same command again."
+_how_to_go_on = ""
+_stderr = 2
 
 
-def end_at_once():
-    """From now on Ctrl-C ends the program; if it is not ignored."""
+def end_at_once(how_to_go_on):
+    """From now on Ctrl-C ends the program, with this in its line; if it is not ignored."""
+    global _how_to_go_on
+    _how_to_go_on = how_to_go_on
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _end)
 
 
-def say(how_to_go_on):
-    """From now on the line says this."""
-    global _how_to_go_on
-    _how_to_go_on = how_to_go_on
+def say_to(descriptor):
+    """From now on the line goes to this file descriptor; 2 is not always the user's."""
+    global _stderr
+    _stderr = descriptor
 
 
 @contextlib.contextmanager
@@ -48,5 +51,5 @@ def _end(number, frame):
     # Python's own files may be in the middle of writing.
     with contextlib.suppress(RuntimeError, OSError):
         sys.stdout.flush()
-    os.write(2, f"\nInterrupted. {_how_to_go_on}\n".encode())
+    os.write(_stderr, f"\nInterrupted. {_how_to_go_on}\n".encode())
     os._exit(130)

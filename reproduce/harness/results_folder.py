@@ -5,7 +5,7 @@ A results folder holds
     config.yaml          the configuration and the data that all of its runs share
     records/NAME.json    one file a run, written whole when the run ends
     records/*.npz        checkpoints of runs that have not ended
-    records/.lock        empty: for the locks of the processes that work in the folder
+    .locks/NAME.lock     empty: for the locks of the processes that work in the folder
     curves.csv           panel,series,seed,learning_rate,iteration,value: all curves of all records
     summary.json         verdicts, distances to the paper's curves, versions, times
     figure.png, figure.pdf
@@ -50,7 +50,7 @@ class ResultsFolder:
         self._known: dict = {}
         try:
             (self.path / "records").mkdir(parents=True, exist_ok=True)
-            with held(self._lock, ["config.yaml"]):
+            with held(self.path, ["config.yaml"]):
                 self._claim({"records_version": VERSION, **identity})
         except OSError as error:
             raise RecordsError(
@@ -74,10 +74,6 @@ class ResultsFolder:
             **experiment.identity(arguments),
         }
         return cls(cli.results_path(experiment, arguments), identity, arguments.resume)
-
-    @property
-    def _lock(self):
-        return self.path / "records" / ".lock"
 
     def _claim(self, identity):
         path = self.path / "config.yaml"
@@ -105,11 +101,11 @@ class ResultsFolder:
 
         It waits for processes that are at one of them: ask `has` within it.
         """
-        return held(self._lock, [run.name for run in runs])
+        return held(self.path, [run.name for run in runs])
 
     def concluding(self):
         """A context that keeps other processes from writing what is made of all records."""
-        return held(self._lock, ["the conclusion"])
+        return held(self.path, ["the conclusion"])
 
     @contextlib.contextmanager
     def checkpoints(self, runs):

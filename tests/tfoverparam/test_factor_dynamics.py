@@ -62,6 +62,14 @@ def test_directions_in_which_the_product_is_zero():
     np.testing.assert_allclose(found, np.diag([8.0, 0.0]), atol=1e-9)
 
 
+def test_directions_in_which_the_product_is_small_but_not_zero():
+    # Factors diag(1, s): in the second direction the rule moves 2 s^2. There the square of the
+    # product is 8e-11 of the largest, which float32 could not tell from zero.
+    factor = np.diag([1.0, 3e-3])
+    found = rule_step([factor, factor], gradients([factor] * 2, np.eye(2)))
+    np.testing.assert_allclose(np.diag(found), [2, 18e-6], rtol=1e-6)
+
+
 def train(factors, rate, target, inputs, until):
     """Iterations until the product is half of the target, and the estimate after ten of them."""
     rows, estimate = len(target), None

@@ -1,5 +1,6 @@
 """The Ethanol task: what it is made from, what is refused, and the numbers that identify it."""
 
+import gzip
 import io
 import shutil
 import zipfile
@@ -7,25 +8,23 @@ import zipfile
 import numpy as np
 import pytest
 
-from reproduce.data import ethanol, load_ethanol, standardized, store
-from reproduce.harness.errors import DataError
-
+from reproduce.data import DataError, ethanol, load_ethanol, store
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
 
 @pytest.fixture(scope="module")
-def prepared(gas_sensor_dir, tmp_path_factory):
-    """A root prepared, once, from the file in its `downloads/manual`; and what was loaded."""
-    root = tmp_path_factory.mktemp("prepared")
-    manual = root / "downloads" / "manual"
-    manual.mkdir(parents=True)
-    shutil.copy(gas_sensor_dir / "ethanol.dat", manual)
-    return root, load_ethanol(str(root), "real")
+def data(tfds_data_dir):
+    """The task, from the file in the repository."""
+    return load_ethanol()
 
 
-def test_the_data_is_what_the_paper_s_curves_were_made_from(prepared):
-    _, data = prepared
+@pytest.fixture(scope="module")
+def text(gas_sensor_dir):
+    return gzip.decompress((gas_sensor_dir / "ethanol.dat.gz").read_bytes()).decode()
+
+
+def test_the_data_is_what_the_paper_s_curves_were_made_from(data):
     assert data.features.shape == (2565, 128) and data.features.dtype == np.float64
     assert data.raw_targets.mean() == pytest.approx(114.950292, abs=1e-6)
     assert data.raw_targets.std() == pytest.approx(86.6206, abs=1e-4)
@@ -37,30 +36,35 @@ def test_the_data_is_what_the_paper_s_curves_were_made_from(prepared):
     assert norms[-3:].round().tolist() == [11557, 11940, 30609]
     optimum = np.linalg.lstsq(data.features, data.targets, rcond=None)[0]
     assert np.mean((data.features @ optimum - data.targets) ** 2) == pytest.approx(0.1, abs=1e-4)
+    assert data.description == "Ethanol, UCI's gas sensor data (2565 rows, 128 features)"
 
 
-def test_a_second_start_reads_the_prepared_copy(prepared, monkeypatch):
-    root, data = prepared
+def test_a_second_start_reads_the_prepared_copy(data, tfds_data_dir, monkeypatch):
     monkeypatch.setattr(store.Prepared, "prepare", None)
-    again = load_ethanol(str(root))
-    assert again.fingerprint == data.fingerprint and again.source == "real"
-    assert sorted(path.name for path in root.iterdir()) == ["downloads", "gas_sensor_drift"]
+    again = load_ethanol(str(tfds_data_dir))
+    assert again.fingerprint == data.fingerprint and again.location == data.location
 
 
-@pytest.mark.parametrize("pack", [False, True])
-def test_a_plain_folder_or_an_archive_will_do_and_is_left_alone(
-    gas_sensor_dir, prepared, folder, tmp_path, pack
-):
-    if pack:
-        with zipfile.ZipFile(folder / "gas+sensor+array.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.write(gas_sensor_dir / "ethanol.dat", "ethanol.dat")
+@pytest.mark.parametrize("place", [".", "gas_sensor", "downloads/manual"])
+@pytest.mark.parametrize("form", ["ethanol.dat", "ethanol.dat.gz", "batches", "archive.zip"])
+def test_files_are_found_and_left_alone(data, text, folder, tmp_path, place, form):
+    (folder / place).mkdir(parents=True, exist_ok=True)
+    if form == "ethanol.dat":
+        (folder / place / form).write_text(text)
+    elif form == "ethanol.dat.gz":
+        (folder / place / form).write_bytes(gzip.compress(text.encode()))
+    elif form == "batches":
+        lines = text.splitlines(keepends=True)
+        for number in range(10):
+            (folder / place / f"batch{number + 1}.dat").write_text("".join(lines[number::10]))
     else:
-        shutil.copy(gas_sensor_dir / "ethanol.dat", folder)
-    before = sorted(folder.iterdir())
-    data = load_ethanol(str(folder), "real")
-    assert data.fingerprint == prepared[1].fingerprint
-    assert data.location.startswith(str(tmp_path / "home" / "tensorflow_datasets"))
-    assert sorted(folder.iterdir()) == before
+        with zipfile.ZipFile(folder / place / "gas+sensor+array.zip", "w") as archive:
+            archive.writestr("Dataset/ethanol.dat", text)
+    before = sorted(folder.rglob("*"))
+    loaded = load_ethanol(str(folder))
+    assert loaded.fingerprint == data.fingerprint
+    assert loaded.location.startswith(str(tmp_path / "home" / "tensorflow_datasets"))
+    assert sorted(folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize(
@@ -72,19 +76,26 @@ def test_a_plain_folder_or_an_archive_will_do_and_is_left_alone(
         (lambda text: text.replace(" 7:", " 8:", 1), "line 1: feature 7 should be 7:value"),
     ],
 )
-def test_a_damaged_file_is_refused_and_leaves_nothing(
-    gas_sensor_dir, folder, tmp_path, damage, message
-):
-    text = (gas_sensor_dir / "ethanol.dat").read_text()
+def test_a_damaged_file_is_refused_and_leaves_nothing(text, folder, tmp_path, damage, message):
     (folder / "ethanol.dat").write_text(damage(text))
     with pytest.raises(DataError, match=message) as caught:
         load_ethanol(str(folder))
-    assert "ethanol.dat" in str(caught.value)
-    assert list((tmp_path / "home" / "tensorflow_datasets").iterdir()) == []
+    assert f"{folder} (ethanol.dat)" in str(caught.value)
+    assert "Replace it by what UCI publishes." in str(caught.value)
+    left = [path.name for path in (tmp_path / "home" / "tensorflow_datasets").iterdir()]
+    assert left == [".locks"]
 
 
-def test_a_damaged_copy_says_what_to_do(prepared, folder, monkeypatch):
-    shutil.copytree(prepared[0] / "gas_sensor_drift", folder / "gas_sensor_drift")
+@pytest.mark.parametrize("damage", [lambda c: c[:-9], lambda c: c[:50] + b"?" + c[51:]])
+def test_a_damaged_packed_file_is_refused(gas_sensor_dir, folder, damage):
+    content = (gas_sensor_dir / "ethanol.dat.gz").read_bytes()
+    (folder / "ethanol.dat.gz").write_bytes(damage(content))
+    with pytest.raises(DataError, match="ethanol.dat.gz is no gzip file, or is damaged"):
+        load_ethanol(str(folder))
+
+
+def test_a_damaged_copy_says_what_to_do(tfds_data_dir, data, folder, monkeypatch):
+    shutil.copytree(tfds_data_dir / "gas_sensor_drift", folder / "gas_sensor_drift")
     monkeypatch.setattr(ethanol, "_ROWS_SHA256", "0" * 64)
     with pytest.raises(DataError, match="Delete the folder"):
         load_ethanol(str(folder))
@@ -100,26 +111,15 @@ def test_some_of_the_batches_are_not_enough(folder):
         load_ethanol(str(folder))
 
 
-def test_without_data_and_network_there_is_a_stand_in_or_an_error(folder, capsys):
-    data = load_ethanol(str(folder))
-    assert data.source == "stand-in" and data.features.shape == (569, 29)
-    assert data.description.startswith("STAND-IN")
-    assert "Going on with a stand-in" in capsys.readouterr().err
-    values = np.linalg.eigvalsh(data.features.T @ data.features / 569)
-    assert values[-1] == pytest.approx(12.8, abs=0.05)
-    assert values[0] == pytest.approx(1.3e-4, abs=5e-6)
-    assert load_ethanol(source="stand-in").fingerprint == data.fingerprint
-    with pytest.raises(DataError, match="Put UCI's archive"):
-        load_ethanol(str(folder), "real")
+@pytest.mark.usefixtures("no_files")
+def test_without_files_and_network_there_is_an_error(folder):
+    with pytest.raises(DataError, match="Put UCI's archive .* into .*/gas_sensor, or name"):
+        load_ethanol(str(folder))
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.usefixtures("no_files")
 def test_a_download_that_is_no_archive_is_an_error(folder, monkeypatch):
     monkeypatch.setattr(store.urllib.request, "urlopen", lambda url, timeout: io.BytesIO(b"login"))
-    with pytest.raises(DataError, match="archive.ics.uci.edu.*no archive, or is damaged"):
+    with pytest.raises(DataError, match="UCI .*uci.zip.*no archive, or is damaged"):
         load_ethanol(str(folder))
-
-
-def test_standardized():
-    values = standardized(np.array([[1.0, 10.0], [3.0, 30.0]]))
-    assert values.tolist() == [[-1, -1], [1, 1]]

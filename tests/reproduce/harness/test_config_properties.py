@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from reproduce.harness import config, records
 from reproduce.harness.errors import ConfigError
-from tests.reliability.fuzz_targets import Section, Settings, check_message
+from tests.helpers.settings import Section, Settings, check_message
 
 QUICK = settings(deadline=None, max_examples=60, derandomize=True)
 

@@ -11,7 +11,7 @@ import pytest
 from reproduce import figure5_right
 from reproduce.harness import records
 from reproduce.mnist_convnet import replicas as workers
-from tests.reliability.strategies import run_together, tf_configs
+from tests.helpers.workers import run_together, tf_configs
 
 FLAGS = ["--data", "stand-in", "--quiet", "--set", "batch_size=8"]
 TWO = {"worker": ["a:1", "b:1"]}

@@ -1,0 +1,91 @@
+"""The tables of docs/reliability.md, written by the scripts in this folder that measure them.
+
+    python -m tools.reliability.NAME            measures, and prints the rows
+    python -m tools.reliability.NAME --write    writes them into docs/reliability.md, too
+"""
+
+import argparse
+import dataclasses
+import pathlib
+import re
+import sys
+
+DOCUMENT = pathlib.Path(__file__).parents[2] / "docs" / "reliability.md"
+HEADER = (
+    "| fault or input | tried | held | largest deviation | command |\n"
+    "| --- | --- | --- | --- | --- |\n"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes:
+        what: The fault that was injected, or the input that was given.
+        tried: How often.
+        held: How often the outcome was the right one.
+        deviation: The largest deviation from it, as a number or in words; empty where there is
+            none to speak of.
+        needed: How often it must be, where that is not always.
+    """
+
+    what: str
+    tried: int
+    held: int
+    deviation: float | str = ""
+    needed: int | None = None
+
+    def is_met(self):
+        """Whether it held as often as it must."""
+        return self.held >= (self.tried if self.needed is None else self.needed)
+
+    def markdown(self, command):
+        """The line, with the command that repeats it."""
+        deviation = self.deviation
+        if isinstance(deviation, float):
+            deviation = f"{deviation:.2g}"
+        cells = [self.what, self.tried, self.held, deviation, f"`{command}`"]
+        return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def parser(name, description):
+    """A script's arguments; it may add its own to the result."""
+    result = argparse.ArgumentParser(
+        prog=f"python -m tools.reliability.{name}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    result.add_argument(
+        "--write", action="store_true", help="write the rows into docs/reliability.md, too"
+    )
+    return result
+
+
+def report(name, rows, write, options=""):
+    """Print the rows of a script; write them if asked for; exit with 1 if something did not hold.
+
+    Args:
+        name: Of the script, and of its section in docs/reliability.md.
+        rows: Sequence of `Row`.
+        write: Whether to write them into docs/reliability.md.
+        options: Of the command that repeats them.
+    """
+    command = f"python -m tools.reliability.{name} {options}".strip()
+    text = HEADER + "".join(row.markdown(command) for row in rows)
+    print(text, end="")
+    if write:
+        DOCUMENT.write_text(with_section(DOCUMENT.read_text("utf-8"), name, text), "utf-8")
+    failed = [row.what for row in rows if not row.is_met()]
+    if failed:
+        sys.exit(f"did not hold: {'; '.join(failed)}")
+
+
+def with_section(document, name, text):
+    """The document with `text` in the place of the section's present content."""
+    begin = f"<!-- {name}: written by python -m tools.reliability.{name} --write -->"
+    end = "<!-- / -->"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if not pattern.search(document):
+        raise ValueError(f"There is no section {begin} in {DOCUMENT}.")
+    return pattern.sub(lambda _: f"{begin}\n{text}{end}", document)
