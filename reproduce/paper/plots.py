@@ -25,7 +25,7 @@ def new_figure(panels, title, width=10.0, height=4.2):
         title: Of all.
         width: Of the figure. `height`: of a row. In inches.
     """
-    rows = [["0"] * 2] if panels % 2 else []
+    rows: list = [["0"] * 2] if panels % 2 else []
     rest = range(panels % 2, panels)
     rows += [[str(left), str(left + 1)] for left in rest[::2]]
     figure, axes = plt.subplot_mosaic(
