@@ -102,8 +102,8 @@ class Experiment:
     arms: dict = {}  # from the name of a part that can be run to what it is
     default_arms: tuple = ()
     seeds: tuple = (0,)
-    drawn = True  # whether it has a figure
-    tabulated = True  # whether its curves go into `curves.csv`
+    pinned: tuple = ()  # tags of the charts that TensorBoard is to show first
+    drawn = tabulated = True  # whether it has a figure; whether its curves go to `curves.csv`
 
     def add_options(self, parser):
         """Add options of its own to an `argparse.ArgumentParser`."""
