@@ -53,6 +53,7 @@ def in_float64():
 RESULTS = "runs/figure5_right/results"
 
 
+@pytest.mark.slow
 def test_two_workers_train_what_one_machine_does(folders, tmp_path, monkeypatch):
     # In float64: a rounding of float32 may decide which of two pixels is a maximum.
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
@@ -81,6 +82,7 @@ def test_two_workers_train_what_one_machine_does(folders, tmp_path, monkeypatch)
     assert not (folders[1] / "runs").exists()
 
 
+@pytest.mark.slow
 def test_when_the_chief_cannot_go_on_the_others_say_so(folders):
     (folders[0] / RESULTS / "records").mkdir(parents=True)
     (folders[0] / RESULTS / "records/original-seed-0.json").write_text("{}")
