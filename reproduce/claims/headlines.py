@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from reproduce.claims import FAILS, HOLDS, PARTLY
+from reproduce.claims import FAILS, HOLDS, NOT_COMPARABLE, NOT_RUN, PARTLY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,25 +172,21 @@ def table(summaries):
     Raises:
         ValueError: If a summary has no such statement, another verdict or no such numbers.
     """
-    return [
-        {
-            "the paper says": each.says,
-            "we find": _found(each, summaries[each.figure]),
-            "verdict": f"**{each.verdict}**",
-        }
-        for each in HEADLINES
-        if each.figure in summaries
-    ]
+    known = [each for each in HEADLINES if each.figure in summaries]
+    rows = [(each.says, *_found(each, summaries[each.figure])) for each in known]
+    columns = ("the paper says", "we find", "verdict")
+    return [dict(zip(columns, (says, finds, f"**{verdict}**"))) for says, finds, verdict in rows]
 
 
 def main_finding(summaries):
-    """A sentence; empty without the summary of Figure 5 (right). Raises as `table`."""
+    """A sentence; empty where the runs of Figure 5 (right) do not tell. Raises as `table`."""
     known = [each for each in MAIN_FINDING if each.figure in summaries]
-    parts = [_found(each, summaries[each.figure]) for each in known]
-    return f"{', '.join(parts)}." if parts else ""
+    parts = [_found(each, summaries[each.figure])[0] for each in known]
+    return f"{', '.join(parts)}." if parts and all(parts) else ""
 
 
 def _found(headline, summary):
+    """What we find, and the verdict; the first empty where nothing was measured."""
     verdicts: list = []
     for pattern in headline.statements:
         found = [v for v in summary["verdicts"] if re.search(pattern, v["statement"])]
@@ -198,16 +194,20 @@ def _found(headline, summary):
             raise ValueError(f"there is no statement like {pattern!r}")
         verdicts += [verdict for verdict in found if verdict not in verdicts]
     together = _together({verdict["verdict"] for verdict in verdicts})
+    if together in (NOT_RUN, NOT_COMPARABLE):
+        return "", together
     if together != headline.verdict:
         raise ValueError(f"{headline.finds!r} was written for {headline.verdict!r}: {together!r}")
     numbers = re.search(headline.numbers, verdicts[0]["measured"])
     if numbers is None:
         raise ValueError(f"{verdicts[0]['measured']!r} is not like {headline.numbers!r}")
-    return headline.finds.format(*numbers.groups())
+    return headline.finds.format(*numbers.groups()), together
 
 
 def _together(verdicts):
-    """Of a set of verdicts: the common one; in part, if something holds."""
+    """Of a set of verdicts: the common one; not run, if one is not; in part, if something holds."""
     if len(verdicts) == 1:
         return next(iter(verdicts))
+    if NOT_RUN in verdicts:
+        return NOT_RUN
     return PARTLY if {HOLDS, PARTLY} & verdicts else FAILS

@@ -84,6 +84,14 @@ def test_the_headlines_fit_the_results_and_have_their_numbers():
     assert finding in text and "{" not in finding
 
 
+def test_of_what_was_not_run_the_headline_says_so():
+    found = summaries()
+    for verdict in found["figure3"]["verdicts"] + found["figure5_right"]["verdicts"]:
+        verdict.update(verdict=claims.NOT_RUN, measured="how")
+    rows = {row["verdict"] for row in headlines.table(found) if row["we find"] == ""}
+    assert rows == {"**not run**"} and headlines.main_finding(found) == ""
+
+
 @pytest.mark.parametrize("headline", [*headlines.HEADLINES, *headlines.MAIN_FINDING])
 def test_a_headline_is_refused_where_the_results_are_others(headline, monkeypatch):
     monkeypatch.setattr(headlines, "HEADLINES", (headline,))
