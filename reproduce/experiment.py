@@ -21,8 +21,7 @@ from reproduce.harness.work import Alone, Work
 
 def main(experiment, arguments=None):
     """Run what is asked for and missing; then judge, draw and print."""
-    kept = cli.REPEATABLE if experiment.config_class is None else cli.RESUMABLE
-    with cli.reported_errors(arguments, kept):
+    with cli.reported_errors(arguments, cli.how_to_go_on(experiment)):
         arguments = cli.parse(experiment, arguments)
         settings = cli.settings(experiment, arguments)
         import_tensorflow()
