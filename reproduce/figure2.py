@@ -12,7 +12,11 @@ from reproduce.claims.figure2 import verdicts
 from reproduce.regression import RegressionFigure
 
 TITLE = "Figure 2: the end-to-end rule on one layer, and the networks that it emulates"
-FIGURE = RegressionFigure("figure2", TITLE, __doc__, verdicts)
+PANELS = {
+    "fig2L_l2": "l2 loss: networks and the rule",
+    "fig2R_l4": "l4 loss: networks and the rule",
+}
+FIGURE = RegressionFigure("figure2", TITLE, __doc__, PANELS, verdicts)
 
 
 def main(arguments=None):

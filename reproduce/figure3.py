@@ -11,11 +11,12 @@ takes anything from 15,000 to 60,000 iterations, five seeds are too few.
 """
 
 from reproduce import experiment
-from reproduce.claims.figure3 import verdicts
+from reproduce.claims.figure3 import tables, verdicts
 from reproduce.regression import RegressionFigure
 
 TITLE = "Figure 3: depth 1, 2, 3 on the Ethanol task, p = 2 and p = 4"
-FIGURE = RegressionFigure("figure3", TITLE, __doc__, verdicts)
+PANELS = {"fig3L_l2": "l2 loss, one rate per depth", "fig3R_l4": "l4 loss, one rate per depth"}
+FIGURE = RegressionFigure("figure3", TITLE, __doc__, PANELS, verdicts, tables)
 
 
 def main(arguments=None):

@@ -11,7 +11,8 @@ from reproduce.claims.figure4_left import verdicts
 from reproduce.regression import RegressionFigure
 
 TITLE = "Figure 4 (left): depth 3 against AdaGrad and AdaDelta, p = 4"
-FIGURE = RegressionFigure("figure4_left", TITLE, __doc__, verdicts)
+PANELS = {"fig4L_l4": "l4 loss, best rate of each algorithm"}
+FIGURE = RegressionFigure("figure4_left", TITLE, __doc__, PANELS, verdicts)
 
 
 def main(arguments=None):

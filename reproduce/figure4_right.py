@@ -10,7 +10,8 @@ from reproduce.claims.figure4_right import verdicts
 from reproduce.regression import RegressionFigure
 
 TITLE = "Figure 4 (right): Adam at depth 1, 2, 3, p = 4"
-FIGURE = RegressionFigure("figure4_right", TITLE, __doc__, verdicts)
+PANELS = {"fig4R_l4": "l4 loss, Adam at its default rate"}
+FIGURE = RegressionFigure("figure4_right", TITLE, __doc__, PANELS, verdicts)
 
 
 def main(arguments=None):

@@ -11,7 +11,8 @@ from reproduce.claims.figure5_left import verdicts
 from reproduce.regression import RegressionFigure
 
 TITLE = "Figure 5 (left): depth 4 and 8, near zero and near the identity, p = 4"
-FIGURE = RegressionFigure("figure5_left", TITLE, __doc__, verdicts)
+PANELS = {"fig5L_l4": "l4 loss, best rate per depth and start"}
+FIGURE = RegressionFigure("figure5_left", TITLE, __doc__, PANELS, verdicts)
 
 
 def main(arguments=None):

@@ -14,13 +14,14 @@ else is varied.
 import dataclasses
 
 from reproduce import experiment
-from reproduce.claims import figure5_right as claims
+from reproduce.claims import convnets, figure5_right as claims
 from reproduce.harness import curves
 from reproduce.harness.errors import ConfigError, UsageError
 from reproduce.harness.records import Run, rebuilt
 from reproduce.mnist_convnet.configuration import TUTORIAL_SEED, Config, Training
 
-PANEL = claims.PANEL
+PANEL = convnets.PANEL
+STEP = "training step"
 PANELS = (PANEL, "cross_entropy", "l2_term")
 TAGS = ("train/loss", "train/cross_entropy", "train/l2_term")
 ONE_MACHINE, MULTI_WORKER = "one-machine", "multi-worker"
@@ -30,14 +31,14 @@ SECONDS = 0.02, 0.03  # of a step on two cores: the original network, one of fac
 def plan(settings, arms, seeds, tutorial_seeds=False):
     """The runs of `arms`: a list of `harness.records.Run`."""
     runs = []
+    names = {field.name for field in dataclasses.fields(Training)}
+    shared = {name: value for name, value in vars(settings).items() if name in names}
+    shared |= {"network": "tutorial", "l2_on": "kernel", "tutorial_seeds": tutorial_seeds}
+    shared |= {"factor_stddev": settings.stddev}
 
     def add(arm, series, depth, **changes):
         for seed in seeds:
-            values = {field.name: None for field in dataclasses.fields(Training)}
-            values |= {name: getattr(settings, name) for name in values if hasattr(settings, name)}
-            values |= {"network": "tutorial", "depth": depth, "seed": seed, "l2_on": "kernel"}
-            values |= {"tutorial_seeds": tutorial_seeds, "factor_stddev": settings.stddev}
-            training = Training(**{**values, **changes})
+            training = Training(**{**shared, "depth": depth, "seed": seed, **changes})
             runs.append(Run(series, seed, {**dataclasses.asdict(training), "arm": arm}))
 
     depths = {"original": 1, "overparameterized": settings.depth}
@@ -174,36 +175,47 @@ class Figure(experiment.Experiment):
         return experiment.Conclusion(
             claims.verdicts(records),
             {
-                "Runs (medians over the seeds)": claims.runs_table(records),
-                "Alternative settings (loss after so many iterations)": claims.alternative_table(
+                "Runs (medians over the seeds)": convnets.runs_table(records),
+                "Alternative settings (loss after so many iterations)": convnets.alternative_table(
                     records
                 ),
             },
-            claims.distances(records),
+            convnets.distances(records),
         )
 
     def draw(self, records, settings, path):
-        """The paper's figure, then what it is made of, then what the penalty acts on."""
+        """The paper's figure, then what it is made of, then what the penalty acts on; a picture."""
         from reproduce.paper import plots
 
-        figure, (left, middle, right) = plots.new_figure(3, self.title)
+        last = max((record.curves[PANEL][-1][0] for record in records), default=settings.steps)
         blue, red, *others = plots.COLOURS
-        for series, colour in zip(self.default_arms, (blue, red)):
-            plots.draw_runs(left, records, PANEL, series, series, colour)
-            plots.draw_paper(left, PANEL, series, colour)
+        colours = dict(zip(self.default_arms, (blue, red)))
+
+        def draw_loss(axes):
+            for series, colour in colours.items():
+                plots.draw_runs(axes, records, PANEL, series, series, colour)
+                plots.draw_paper(axes, PANEL, series, colour)
+            label = "batch loss (median of 25)"
+            plots.finish_axes(axes, "Batch loss, ours and the paper's", STEP, label, last=last)
+
+        figure, (top, left, right) = plots.new_figure(3, self.title)
+        draw_loss(top)
+        for series, colour in colours.items():
             for panel, style in (("cross_entropy", "-"), ("l2_term", "--")):
                 label = f"{series}: {panel.replace('_', ' ').replace('l2', 'L2')}"
-                plots.draw_runs(middle, records, panel, series, label, colour, style)
+                plots.draw_runs(left, records, panel, series, label, colour, style)
             plots.draw_runs(right, records, PANEL, series, series, colour)
+            no_l2 = f"no_l2 {series}"
+            plots.draw_runs(right, records, PANEL, no_l2, f"no L2, {series}", colour, ":")
         for series, colour in zip(("l2_on_first_factor", "l2_on_every_factor"), others):
-            plots.draw_runs(right, records, PANEL, series, series.replace("_", " "), colour)
-        for network, colour in zip(self.default_arms, (blue, red)):
-            series = f"no_l2 {network}"
-            plots.draw_runs(right, records, PANEL, series, f"no L2, {network}", colour, ":")
-        plots.finish_axes(left, "Batch loss", "iteration", "loss (median of 25 iterations)")
-        plots.finish_axes(middle, "What it is made of", "iteration", "cross-entropy, L2 term")
-        plots.finish_axes(right, "What the L2 term acts on", "iteration", "loss")
+            label = series.replace("_", " ").replace("l2", "L2")
+            plots.draw_runs(right, records, PANEL, series, label, colour)
+        plots.finish_axes(left, "Its two parts", STEP, "cross-entropy, L2 term", last=last)
+        plots.finish_axes(right, "Loss, by what the L2 term acts on", STEP, "loss", last=last)
         plots.save(figure, path)
+        hero, (axes,) = plots.new_figure(1, "MNIST ConvNet: depth without expressiveness", 8.0)
+        draw_loss(axes)
+        plots.save(hero, path, "hero", ["png"])
 
 
 def _curves(series, settings):

@@ -61,13 +61,13 @@ class Config:
             )
 
 
-def plan(settings):
+def plan(settings, seeds):
     """A run for each problem and loss: the choice of the rates, and the measurement at them."""
 
     def run(name, problem, p, depths, condition_number=None):
         names = ("steps", "stddev", "rates", "selection_seeds")
         values = {each: getattr(settings, each) for each in names}
-        values |= {"problem": problem, "condition_number": condition_number}
+        values |= {"seeds": seeds, "problem": problem, "condition_number": condition_number}
         return Run("all", 0, {**values, "p": p, "depths": depths}, name)
 
     for problem in settings.problems:
@@ -111,11 +111,8 @@ class Robustness(experiment.Experiment):
 
         return data.load_ethanol(arguments.data_dir)
 
-    def identity(self, arguments):
-        return {"seeds": arguments.seeds}
-
     def plan(self, settings, arguments):
-        return list(plan(settings))
+        return list(plan(settings, arguments.seeds))
 
     def task(self, run_settings, dataset):
         return task(run_settings["problem"], run_settings["condition_number"], dataset)
@@ -150,7 +147,7 @@ def measure(run, task, work):
     """Choose each depth's rate, then count its iterations: its curves and results."""
     from reproduce.linear_networks.optimum import optimum
 
-    settings, seeds = run.settings, work.arguments.seeds
+    settings, seeds = run.settings, run.settings["seeds"]
     p, steps, depths, rates = (settings[name] for name in ("p", "steps", "depths", "rates"))
     _, least = optimum(task.features, task.targets, p)
     at_zero = np.mean(task.targets**p) - least
@@ -218,7 +215,7 @@ def draw(title, finished, folder):
     """A row for each problem: how many times sooner each depth gets there than one layer."""
     from reproduce.paper import plots
 
-    plot, (axes,) = plots.new_figure(1, title, width=9.0, height=1.5 + 0.4 * len(finished))
+    plot, (axes,) = plots.new_figure(1, title, height=1.5 + 0.4 * len(finished))
     for row, record in enumerate(finished):
         for depth, colour in zip((2, 3, 4), plots.COLOURS):
             if str(depth) not in record.results["rates"]:

@@ -180,8 +180,8 @@ def _networks(folder, arguments, bar):
     finished = sorted(_records(folder), key=lambda record: record.panel)
     with bar(f"{folder.name}: the data", None):
         dataset = data.load_ethanol(arguments.data_dir)
-    for panel, group in itertools.groupby(finished, key=lambda record: record.panel):
-        group = list(group)
+    for panel, records in itertools.groupby(finished, key=lambda record: record.panel):
+        group = list(records)
         task, settings = dataset, group[0].settings
         if "problem" in settings:
             task = robustness.task(settings["problem"], settings["condition_number"], dataset)

@@ -2,11 +2,14 @@
 
 import numpy as np
 
-from reproduce.claims import judge, not_run, select
+from reproduce.harness.curves import iterations_to
+from reproduce.claims import OPEN, QUESTION, REMARK, judge, not_run, select
 
 COMMAND = "python -m reproduce.robustness"
 PAPER = "Section 8; the variants are ours"
 TALK = "the authors' talk"
+OURS = "our question"
+COMPARABLE = 10  # between the lowest and the highest loss that iterations are counted to
 ENOUGH = 1.1  # times sooner: less is no acceleration
 PLATEAU = 0.5  # of the loss at zero: above it a run has not left where it started
 FLOOR = 1e-6  # of the loss at zero: below it, float32 decides how far a run gets
@@ -29,22 +32,6 @@ def curve_name(depth, seed):
 def end(curve, steps):
     """The last distance from the optimum; infinite if the run diverged before `steps`."""
     return curve[-1][1] if curve[-1][0] == steps else np.inf
-
-
-def iterations_to(curve, level):
-    """Iterations until a curve is at most `level`, interpolated in both logarithms; or infinity.
-
-    At least 1, so that a ratio of two can be had.
-    """
-    before = None
-    for t, value in curve:
-        if value <= level:
-            if before is None or before[0] == 0 or value <= 0:
-                return float(max(t, 1))
-            part = np.log(before[1] / level) / np.log(before[1] / value)
-            return float(before[0] * (t / before[0]) ** part)
-        before = t, value
-    return np.inf
 
 
 def compare(record, deep, shallow=1):
@@ -145,7 +132,7 @@ def _accelerates(records, p):
         for record in select(records, p=p, condition_number=None)
     }
     if len(found) < 2:
-        return not_run(statement, PAPER, COMMAND)
+        return not_run(statement, PAPER, COMMAND, QUESTION)
     accelerated = [best(record)[1] >= ENOUGH for record in found.values()]
     return judge(
         statement,
@@ -155,29 +142,40 @@ def _accelerates(records, p):
         ", ".join(f"{n} {best(r)[1]:.2f} times{_lost(r)}" for n, r in found.items())
         + f" ({_seeds(records)})",
         all(accelerated) if expected_to else not any(accelerated),
+        QUESTION,
     )
 
 
 def _grows_with_the_condition_number(records):
-    statement = "The more ill-conditioned the problem, the greater the advantage (p = 4)"
+    """The talk's statement is on coordinates of the answer: Section 7, `reproduce.theory`."""
+    statement = "The larger the condition number of X'X, the greater the advantage (p = 4)"
     family = {
         record.settings["condition_number"]: record
         for record in records
         if record.settings["condition_number"] is not None
     }
     if len(family) < 2:
-        return not_run(statement, TALK, COMMAND)
-    ratios = [best(family[c])[1] for c in sorted(family)]
+        return not_run(statement, OURS, COMMAND, QUESTION)
+    found = {c: best(family[c]) for c in sorted(family)}
+    levels = [
+        compare(family[c], depth)[0] / family[c].results["at_zero"]
+        for c, (depth, _) in found.items()
+    ]
+    ratios = [ratio for _, ratio in found.values()]
+    grows = ratios == sorted(ratios) and ratios[-1] > ratios[0]
+    comparable = max(levels) <= COMPARABLE * min(levels)
     return judge(
         statement,
-        TALK,
-        "from each condition number to the next at least as many times sooner, and more at the end",
+        OURS,
+        "from each condition number to the next at least as many times sooner, and more at the "
+        f"end; to losses that differ by no more than {COMPARABLE} times",
         ", ".join(
-            f"{ratio:.2f} times at {c:.0e}{_lost(family[c])}"
-            for c, ratio in zip(sorted(family), ratios)
+            f"{ratio:.2f} times at {c:.0e}, to {level:.0e} of the loss at zero{_lost(family[c])}"
+            for (c, (_, ratio)), level in zip(found.items(), levels)
         )
         + f" ({_seeds(records)})",
-        ratios == sorted(ratios) and ratios[-1] > ratios[0],
+        grows if comparable else OPEN,
+        QUESTION,
     )
 
 
@@ -189,7 +187,7 @@ def _four_layers_are_slow(records):
         if "4" in record.results["rates"]
     }
     if not found:
-        return not_run(statement, TALK, COMMAND)
+        return not_run(statement, TALK, COMMAND, REMARK)
     return judge(
         statement,
         TALK,
@@ -202,6 +200,7 @@ def _four_layers_are_slow(records):
         )
         + f" ({_seeds(records)})",
         all(np.isfinite(three) and four >= 2 * three for three, four in found.values()),
+        REMARK,
     )
 
 

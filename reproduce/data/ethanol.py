@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from reproduce.data import store
+from reproduce.data.prepared import ANEW, Prepared, read_copy
 from reproduce.data.regression import RegressionData, regression_data
-from reproduce.data.store import PREPARED_ANEW, Prepared, check_sha256, read_copy, read_unpacked
+from reproduce.data.store import check_sha256, read_unpacked
 from reproduce.harness.errors import DataError
 
 # SHA-256 of the 2565 rows of 128 features and the concentration, sorted, as float64.
@@ -45,6 +46,7 @@ ETHANOL = _Ethanol(
     subfolders=("gas_sensor",),
     publisher="UCI",
     originals="UCI's archive (a .zip), its ten batch*.dat files or an ethanol.dat",
+    examples=2565,
     seconds=2,
 )
 
@@ -73,7 +75,7 @@ def load_ethanol(data_dir: str | Path | None = None, quiet: bool = False) -> Reg
     import tfoverparam.datasets.gas_sensor_drift.gas_sensor_drift_dataset_builder  # noqa: F401
 
     folder = ETHANOL.locate(data_dir, quiet)
-    rows = _rows(folder, str(folder), PREPARED_ANEW)
+    rows = _rows(folder, str(folder), ANEW)
     return regression_data(
         rows[:, :-1], rows[:, -1], "Ethanol, UCI's gas sensor data", str(folder)
     )

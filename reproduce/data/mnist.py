@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from reproduce.data import store
-from reproduce.data.store import PREPARED_ANEW, Prepared, check_sha256, read_copy, read_file
+from reproduce.data.prepared import ANEW, Prepared, read_copy
+from reproduce.data.store import check_sha256, read_file
 from reproduce.harness.errors import DataError
 
 _NAMES = tuple(
@@ -95,6 +96,7 @@ MNIST = ImageFiles(
     subfolders=("mnist", "MNIST/raw"),  # torchvision's layout
     publisher="https://storage.googleapis.com/cvdf-datasets/mnist/",
     originals=_PACKED,
+    examples=70000,
     seconds=25,
     file_sha256=(
         "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
@@ -115,6 +117,7 @@ FASHION_MNIST = ImageFiles(
     subfolders=("fashion_mnist", "FashionMNIST/raw"),
     publisher="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     originals=_PACKED,
+    examples=70000,
     seconds=25,
     file_sha256=(
         "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
@@ -165,7 +168,7 @@ def load_fashion_mnist(data_dir: str | Path | None = None, quiet: bool = False) 
 def _read(source: ImageFiles, folder: Path) -> Dataset:
     arrays = []
     for split in ("train", "test"):
-        stored = read_copy(folder, split, ("image", "label"), str(folder), PREPARED_ANEW)
+        stored = read_copy(folder, split, ("image", "label"), str(folder), ANEW)
         # TFDS sorted the examples by the MD5 of their position in the file, salted by the split.
         order = sorted(
             range(len(stored[1])),
@@ -175,7 +178,7 @@ def _read(source: ImageFiles, folder: Path) -> Dataset:
             arrays.append(np.empty_like(values, np.uint8))
             arrays[-1][order] = values
     for array, expected, (split, feature) in zip(arrays, source.array_sha256, _ARRAYS):
-        check_sha256(array.tobytes(), expected, f"{folder} ({split} {feature}s)", PREPARED_ANEW)
+        check_sha256(array.tobytes(), expected, f"{folder} ({split} {feature}s)", ANEW)
     arrays = [array.astype(np.int32) if array.ndim == 1 else array for array in arrays]
     content = b"".join(array.tobytes() for array in arrays)
     return Dataset(

@@ -8,53 +8,24 @@ import numpy as np
 
 from reproduce.data.store import read_original
 
-# What each is called, and the SHA-256 of its text; more in files/README.md. The last two, whose
-# terms are not known, are not in the repository.
+# Of each task: the SHA-256 of its text, and what it is called; more in files/README.md. The last
+# two, whose terms are not known, are not in the repository.
+_TABLE = """\
+airfoil   2862a364c396273028e7d421ae3cbf619ed0fe23d9a9cb2716e7a84ef81b4067 Airfoil self-noise
+autompg   366fcd4d0defea716b4d0ba64ddc53b3c7f9162945e2260bbea3c46ecc8d9bff Auto MPG
+concrete  f7210967a49a2adbf6d19ac3dd853f820941ff37351562cd1a48e8521af3d80b Concrete strength
+energy    2f7b51540e7300945f03a8fdcc2683ec941b21b1952bc08e8f9b37ebe833c6db Energy efficiency
+forest    5e93f58feeeee7d1c8a093383de7fbd7763a2529e783d169d2dbd568a93ecb38 Forest fires
+machine   9b8a1ff9269f024fa7d04b8d2ca04507152d49da3b8a0d33e718b2fdbaad2e3d Computer hardware
+solar     2257aa48f6fdb8266b8d7f1b70b7bf38860873f5acd38ac63be5f7fb0f01543d Solar flare
+wine      573b29b56f82ee37960b87e0125cdc4da684611eb98536f8228ba12ed16fddf4 Red wine
+yacht     dc2871f60f28086c6b12738fc053647f13b29d770013baaf6d3f5806e219b3cb Yacht hydrodynamics
+elevators f9c478c8660cc92453acbf652310740975afed544ca8c0e81145cec18dbc3ea9 Elevators
+pol       1f4370e9c9448dc537601710d8744d3ea8f5532b93512288c27abb50120f367c Pole telecommunications
+"""
 TASKS = {
-    "airfoil": (
-        "Airfoil self-noise",
-        "2862a364c396273028e7d421ae3cbf619ed0fe23d9a9cb2716e7a84ef81b4067",
-    ),
-    "autompg": (
-        "Auto MPG",
-        "366fcd4d0defea716b4d0ba64ddc53b3c7f9162945e2260bbea3c46ecc8d9bff",
-    ),
-    "concrete": (
-        "Concrete compressive strength",
-        "f7210967a49a2adbf6d19ac3dd853f820941ff37351562cd1a48e8521af3d80b",
-    ),
-    "energy": (
-        "Energy efficiency",
-        "2f7b51540e7300945f03a8fdcc2683ec941b21b1952bc08e8f9b37ebe833c6db",
-    ),
-    "forest": (
-        "Forest fires",
-        "5e93f58feeeee7d1c8a093383de7fbd7763a2529e783d169d2dbd568a93ecb38",
-    ),
-    "machine": (
-        "Computer hardware",
-        "9b8a1ff9269f024fa7d04b8d2ca04507152d49da3b8a0d33e718b2fdbaad2e3d",
-    ),
-    "solar": (
-        "Solar flare",
-        "2257aa48f6fdb8266b8d7f1b70b7bf38860873f5acd38ac63be5f7fb0f01543d",
-    ),
-    "wine": (
-        "Red wine",
-        "573b29b56f82ee37960b87e0125cdc4da684611eb98536f8228ba12ed16fddf4",
-    ),
-    "yacht": (
-        "Yacht hydrodynamics",
-        "dc2871f60f28086c6b12738fc053647f13b29d770013baaf6d3f5806e219b3cb",
-    ),
-    "elevators": (
-        "Elevators",
-        "f9c478c8660cc92453acbf652310740975afed544ca8c0e81145cec18dbc3ea9",
-    ),
-    "pol": (
-        "Pole telecommunications",
-        "1f4370e9c9448dc537601710d8744d3ea8f5532b93512288c27abb50120f367c",
-    ),
+    name: (title, sha256)
+    for name, sha256, title in (row.split(maxsplit=2) for row in _TABLE.splitlines())
 }
 
 

@@ -181,6 +181,12 @@ def asked_for(experiment, arguments, settings):
     return [run for run in runs if run.name in names]
 
 
+def command(experiment):
+    """The command that makes all that is committed of an experiment."""
+    more = "" if experiment.config_class is None else " --everything"
+    return f"python -m reproduce.{experiment.name}{more}"
+
+
 def with_values(arguments, **values):
     """A copy of the arguments with other values of some."""
     changed = copy.copy(arguments)

@@ -68,7 +68,7 @@ def rms_log10(curve, reference, first):
 
     Args:
         curve: List of `[iteration, value]` that has a point at every iteration of the reference.
-        reference: Arrays `(iterations, values)`.
+        reference: List of `[iteration, value]`.
         first: Iteration from which on they are compared.
 
     Returns:
@@ -76,7 +76,7 @@ def rms_log10(curve, reference, first):
         or None if the curve ends before the reference does.
     """
     values = dict(map(tuple, curve))
-    pairs = [(values.get(int(t)), value) for t, value in zip(*reference) if t >= first]
+    pairs = [(values.get(t), value) for t, value in reference if t >= first]
     if not pairs or any(ours is None or ours <= 0 for ours, _ in pairs):
         return None
     return rounded(np.sqrt(np.mean([np.log10(ours / theirs) ** 2 for ours, theirs in pairs])))
@@ -95,6 +95,50 @@ def crossing(iterations, values, others, after=0):
     gap = values[last : last + 2] - others[last : last + 2]
     start, end = iterations[last : last + 2]
     return float(start + (end - start) * gap[0] / (gap[0] - gap[1]))
+
+
+def value_at(curve, iteration):
+    """The value of a list of `[iteration, value]`, interpolated in both logarithms.
+
+    Infinity where the curve ends before.
+    """
+    before = curve[0]
+    for t, value in curve:
+        if t >= iteration:
+            if t == iteration or before[0] <= 0:
+                return value
+            part = np.log(iteration / before[0]) / np.log(t / before[0])
+            return float(before[1] * (value / before[1]) ** part)
+        before = t, value
+    return np.inf
+
+
+def iterations_to(curve, level):
+    """Iterations until a curve is at most `level`, interpolated in both logarithms; or infinity.
+
+    At least 1, so that a ratio of two can be had.
+    """
+    before = None
+    for t, value in curve:
+        if value <= level:
+            if before is None or before[0] == 0 or value <= 0:
+                return float(max(t, 1))
+            part = np.log(before[1] / level) / np.log(before[1] / value)
+            return float(before[0] * (t / before[0]) ** part)
+        before = t, value
+    return np.inf
+
+
+def times_sooner(curve, other, horizon):
+    """How many times sooner a curve is where the other is after `horizon` iterations; 0: never."""
+    return float(horizon / iterations_to(curve, value_at(other, horizon)))
+
+
+def largest_gap(curve, other, first=0):
+    """Largest |log10| between two curves where both have a point, from an iteration on; or NaN."""
+    others = dict(map(tuple, other))
+    gaps = (abs(np.log10(v / others[t])) for t, v in curve if t >= first and t in others)
+    return float(max(gaps, default=np.nan))
 
 
 def first_at_most(iterations, values, level):

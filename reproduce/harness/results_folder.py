@@ -71,7 +71,6 @@ class ResultsFolder:
             "figure": experiment.name,
             "data": {"fingerprint": dataset.fingerprint},
             "config": None if settings is None else config.as_dict(settings),
-            **experiment.identity(arguments),
         }
         return cls(cli.results_path(experiment, arguments), identity, arguments.resume)
 

@@ -3,10 +3,11 @@
 import collections
 import dataclasses
 
-from reproduce.harness import config
+from reproduce.harness import cli, config
+from reproduce.harness.provenance import provenance
 
 
-def summary(experiment, records, conclusion, settings, dataset, origin):
+def summary(experiment, records, conclusion, settings, dataset, started):
     """What is worth knowing of a results folder, as plain values.
 
     Args:
@@ -16,13 +17,13 @@ def summary(experiment, records, conclusion, settings, dataset, origin):
             log10(ours/paper), a dict from series to a dict from seed to number; its `tables` a
             dict from a title to a list of rows, each a dict from column to value.
         dataset: The data.
-        origin: The provenance of an experiment without records.
+        started: When the conclusion began, which is all the work where there are no records.
     """
-    provenances = [record.provenance for record in records] or [origin]
+    provenances = [record.provenance for record in records] or [provenance(dataset, started)]
     return {
         "figure": experiment.name,
         "title": experiment.title,
-        "command": experiment.command,
+        "command": cli.command(experiment),
         "drawn": experiment.drawn,
         "data": {"description": dataset.description, "fingerprint": dataset.fingerprint},
         "config_digest": config.digest({} if settings is None else config.as_dict(settings)),

@@ -9,6 +9,18 @@ import pathlib
 
 import numpy as np
 
+UNREADABLE = 2.0
+PLOTS = {
+    "fig2L_l2": "Figure 2 (left)",
+    "fig2R_l4": "Figure 2 (right)",
+    "fig3L_l2": "Figure 3 (left)",
+    "fig3R_l4": "Figure 3 (right)",
+    "fig4L_l4": "Figure 4 (left)",
+    "fig4R_l4": "Figure 4 (right)",
+    "fig5L_l4": "Figure 5 (left)",
+    "fig5R_mnist": "Figure 5 (right)",
+}
+
 
 @functools.cache
 def curves():
@@ -25,6 +37,17 @@ def curve(panel, series):
     return all_curves[(all_curves.panel == panel) & (all_curves.series == series)]
 
 
+def points(panel, series):
+    """The points of a digitised curve that tell its value: a list of `[iteration, value]`.
+
+    Where the pixel column spans more than a factor of `UNREADABLE` they do not: the curve is steep
+    there, or another lies over it.
+    """
+    found = curve(panel, series)
+    found = found[found.high <= UNREADABLE * found.low]
+    return [[int(t), float(value)] for t, value in zip(found.iteration, found["median"])]
+
+
 def series(panel):
     """The names of the curves of a panel."""
     all_curves = curves()
@@ -33,7 +56,7 @@ def series(panel):
 
 def names():
     """Panel and series of every digitised curve: a list of pairs, in the file's order."""
-    return list(dict.fromkeys(zip(curves().panel, curves().series)))
+    return list(dict.fromkeys(zip(curves().panel.tolist(), curves().series.tolist())))
 
 
 def iterations(panel):

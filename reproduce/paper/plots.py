@@ -17,11 +17,22 @@ from reproduce.harness.files import write_atomically  # noqa: E402
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
-def new_figure(columns, title, width=6.0, height=4.8):
-    """A row of panels (width and height of each in inches): the figure and its axes, an array."""
-    figure, axes = plt.subplots(1, columns, figsize=(width * columns, height), squeeze=False)
+def new_figure(panels, title, width=10.0, height=4.2):
+    """A figure as wide as a page, at most two panels beside each other, and its axes, a list.
+
+    Args:
+        panels: How many. An odd one comes first, and takes the whole width.
+        title: Of all.
+        width: Of the figure. `height`: of a row. In inches.
+    """
+    rows: list = [["0"] * 2] if panels % 2 else []
+    rest = range(panels % 2, panels)
+    rows += [[str(left), str(left + 1)] for left in rest[::2]]
+    figure, axes = plt.subplot_mosaic(
+        rows, figsize=(width, height * len(rows)), layout="constrained"
+    )
     figure.suptitle(title)
-    return figure, axes[0]
+    return figure, [axes[str(panel)] for panel in range(panels)]
 
 
 def draw_runs(axes, records, panel, series, label, colour, style="-"):
@@ -60,28 +71,30 @@ def draw_paper(axes, panel, series, colour):
     )
 
 
-def finish_axes(axes, title, xlabel, ylabel, top=None):
-    """Labels, a logarithmic value axis up to `top`, a legend: below if there is much in it."""
+def finish_axes(axes, title, xlabel, ylabel, top=None, last=None):
+    """Labels, a logarithmic value axis up to `top`, and a legend below, over no curve.
+
+    Args:
+        last: The last iteration of our own runs, where the axis ends if they are short.
+    """
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale="log")
+    if last:
+        axes.set_xlim(-0.02 * last, 1.02 * last)
     if top is not None:
         values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
         axes.set_ylim(0.7 * values[values > 0].min(), top)
+    axes.xaxis.set_major_formatter(lambda t, _: f"{t / 1e6:g}M" if t >= 1e6 else f"{t:,.0f}")
     axes.grid(True, which="major", alpha=0.3)
-    if len(axes.get_legend_handles_labels()[0]) <= 6:
-        axes.legend(fontsize="small")
-    else:
-        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.15)}
-        axes.legend(fontsize="small", ncols=2, **place).set_in_layout(False)
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
+    wide = axes.get_subplotspec().colspan.stop - axes.get_subplotspec().colspan.start > 1
+    axes.legend(fontsize="small", ncols=2 if wide else 1, frameon=False, **place)
 
 
-def save(figure, folder):
+def save(figure, folder, name="figure", kinds=("png", "pdf")):
     """Write `figure.png` and `figure.pdf` into a `pathlib.Path`, whole, without a date."""
-    figure.tight_layout()
-    for axes in figure.axes:
-        if axes.get_legend() is not None:
-            axes.get_legend().set_in_layout(True)  # Below the axes, it makes the page longer.
-    for kind, metadata in (("png", {}), ("pdf", {"CreationDate": None})):
+    for kind in kinds:
+        metadata = {"CreationDate": None} if kind == "pdf" else {}
         content = io.BytesIO()
-        figure.savefig(content, format=kind, dpi=150, metadata=metadata, bbox_inches="tight")
-        write_atomically(folder / f"figure.{kind}", content.getvalue())
+        figure.savefig(content, format=kind, dpi=150, metadata=metadata)
+        write_atomically(folder / f"{name}.{kind}", content.getvalue())
     plt.close(figure)

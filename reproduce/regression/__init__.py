@@ -1,5 +1,7 @@
 """The linear regression figures: what they have in common."""
 
+from collections.abc import Callable
+
 from reproduce.experiment import Conclusion, Experiment
 from reproduce.regression.configuration import Config, plan
 
@@ -11,16 +13,19 @@ class RegressionFigure(Experiment):
 
     Args:
         name, title, description: See `Experiment`.
+        panels: From the name of a panel to its title.
         verdicts: From all records to a list of `claims.Verdict`.
+        tables: From all records to tables of its own; None: it has none.
     """
 
     config_class = Config
     arms = {"all": "every run", "plotted": "those that are laid over the paper's curves"}
     default_arms = ("all",)
 
-    def __init__(self, name, title, description, verdicts):
+    def __init__(self, name, title, description, panels, verdicts, tables=None):
         self.name, self.title, self.description = name, title, description
-        self.verdicts = verdicts
+        self.panels, self.verdicts = panels, verdicts
+        self.tables: Callable = tables or (lambda records: {})
 
     def load(self, arguments):
         from reproduce import data
@@ -57,7 +62,7 @@ class RegressionFigure(Experiment):
         derived = conclusion.as_stated(records, settings)
         return Conclusion(
             self.verdicts(records),
-            conclusion.tables(records, [*records, *derived], settings),
+            {**self.tables(records), **conclusion.tables(records, [*records, *derived], settings)},
             checks.distances(records),
             derived,
         )
@@ -65,7 +70,7 @@ class RegressionFigure(Experiment):
     def draw(self, records, settings, path):
         from reproduce.regression.conclusion import draw
 
-        draw(self.title, records, settings, path)
+        draw(self, records, settings, path)
 
 
 def _width(run):

@@ -51,24 +51,32 @@ def as_stated(finished, settings):
     return result
 
 
-def draw(title, finished, settings, folder):
-    """A panel each: what the paper plots, median and band over the seeds, with its curves."""
-    plot, axes = plots.new_figure(len(settings.panels), title)
+def draw(figure, records, settings, folder):
+    """A panel each: what the paper plots, median and band over the seeds, with its curves.
+
+    Args:
+        figure: A `RegressionFigure`.
+        records: Those of its results folder, and `as_stated`.
+        settings: Its configuration. `folder`: where the plot goes.
+    """
+    plot, axes = plots.new_figure(len(settings.panels), figure.title)
     for panel, panel_axes in zip(settings.panels, axes):
-        mine = [record for record in finished if record.panel == panel.name]
+        mine = [record for record in records if record.panel == panel.name]
         plotted = [each for each in panel.series if len(paper.curve(panel.name, each.name))]
         for series, colour in zip(plotted, plots.COLOURS):
             plots.draw_runs(panel_axes, mine, panel.name, series.name, series.name, colour)
             stated = f"{series.name} as_stated"
             if series.plotted is not None or series.flow is not None:
-                plots.draw_runs(panel_axes, mine, panel.name, stated, stated, colour, "--")
+                label = f"{series.name}, as the text says"
+                plots.draw_runs(panel_axes, mine, panel.name, stated, label, colour, "--")
             plots.draw_paper(panel_axes, panel.name, series.name, colour)
         plots.finish_axes(
             panel_axes,
-            f"{panel.name}, p = {panel.p}",
+            figure.panels.get(panel.name, panel.name),
             "iteration",
             "distance from the optimum",
             # Runs that diverge leave through the top.
             top=3 * max(record.results["at_zero"] for record in mine) if mine else None,
+            last=settings.steps,
         )
     plots.save(plot, folder)

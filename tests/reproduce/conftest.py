@@ -7,8 +7,10 @@ import re
 import tempfile
 import urllib.error
 
+import numpy as np
 import pytest
 
+from reproduce import data
 from reproduce.data import store
 
 ERROR_LINE = re.compile(r"(python -m [\w.]+: )?error: ")
@@ -39,6 +41,39 @@ def own_home(tmp_path, monkeypatch):
         raise urllib.error.URLError("no network in tests")
 
     monkeypatch.setattr(store.urllib.request, "urlopen", urlopen)
+
+
+@pytest.fixture(scope="session")
+def some_digits():
+    """A data set of MNIST's kind, which takes no time."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (700, 28, 28, 1), dtype=np.uint8)
+    labels = random.integers(0, 10, 700, dtype=np.int32)
+    return data.Dataset(
+        train_images=images[:600],
+        train_labels=labels[:600],
+        test_images=images[600:],
+        test_labels=labels[600:],
+        description="Some digits",
+        fingerprint="some digits",
+        location="nowhere",
+    )
+
+
+@pytest.fixture(scope="module")
+def small_ethanol():
+    """`load_ethanol` gives a smaller task, which takes a tenth of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        task = data.load_breast_cancer()
+        patch.setattr(data, "load_ethanol", lambda *_: task)
+        yield task
+
+
+@pytest.fixture
+def small_mnist(some_digits, monkeypatch):
+    """`load_mnist` takes no time: the arguments of a command that go with it."""
+    monkeypatch.setattr(data, "load_mnist", lambda *_: some_digits)
+    return ["--quiet", "--set", "validation_size=50"]
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ from reproduce.harness import records
 from reproduce.claims import figure3
 
 
-def record(panel, series, curve, rate=0.1, seed=0):
+def record(panel, name, curve, rate=0.1, seed=0, **facts):
+    settings = {"curve": name, "flow": False, "plotted": False, "stated": None, **facts}
     return records.Record(
-        series=series,
+        series=name,
         seed=seed,
         learning_rate=rate,
-        settings={"steps": curve[-1][0], "flow": False},
+        settings={"steps": curve[-1][0], "learning_rate": rate, **settings},
         curves={panel: [list(point) for point in curve]},
         results={"diverged_at": None, "left_plateau_at": 5},
         provenance={},
@@ -21,14 +22,13 @@ def record(panel, series, curve, rate=0.1, seed=0):
 
 
 def on_the_paper(panel, series, factor=1.0, seed=0):
-    reference = paper.curve(panel, series)
-    curve = [(int(t), factor * v) for t, v in zip(reference.iteration, reference["median"])]
-    return record(panel, series, curve, seed=seed)
+    curve = [(t, factor * value) for t, value in paper.points(panel, series)]
+    return record(panel, series, curve, seed=seed, plotted=True)
 
 
 @pytest.mark.parametrize("panel, series", [("fig3L_l2", "1-layer"), ("fig3R_l4", "3-layer")])
 def test_the_paper_s_curve_holds_and_another_does_not(panel, series):
-    statement = f"{series} of {panel}, as plotted"
+    statement = f"{series} of {paper.PLOTS[panel]}, as plotted"
 
     def verdict(*found):
         return {each.statement: each for each in figure3.verdicts(list(found))}[statement]
@@ -38,16 +38,31 @@ def test_the_paper_s_curve_holds_and_another_does_not(panel, series):
     assert verdict().verdict == claims.NOT_RUN
     # The median over seeds is what counts, and a run that ended before is counted.
     three = [on_the_paper(panel, series, factor, seed) for seed, factor in enumerate((1, 1, 1.3))]
-    short = record(panel, series, [(0, 1.0), (10, 0.5)], seed=3)
+    short = record(panel, series, [(0, 1.0), (10, 0.5)], seed=3, plotted=True)
     found = verdict(*three, short)
     assert found.verdict == claims.HOLDS
-    assert "0.000, median of 3 seeds; 1 more diverged" in found.measured
+    assert "0.000, median of 3 seeds at 0.1" in found.measured
+    assert found.measured.endswith("1 more diverged") and found.kind == claims.CURVE
+
+
+def test_a_curve_that_is_met_later_on_holds_in_part():
+    def found(until):
+        run = on_the_paper("fig3L_l2", "1-layer")
+        points = run.curves["fig3L_l2"]
+        points[:] = [[t, value * (2 if t <= until else 1)] for t, value in points]
+        return verdict_on([run], "1-layer of Figure 3 (left)")
+
+    assert found(5_000).verdict == claims.HOLDS  # less than 1 % of the axis
+    late = found(100_000)
+    assert late.verdict == claims.PARTLY and "0.000 from iteration 200000 on" in late.measured
+    assert found(600_000).verdict == claims.FAILS  # more than half of it
 
 
 def as_stated(panel, ends, middles=(1.0, 1.0, 1.0)):
     return [
-        record(panel, f"{name} as_stated", [(0, 2.0), (50, middle), (100, end)])
+        record(panel, name, [(0, 2.0), (50, middle), (100, end)], seed=seed)
         for name, end, middle in zip(figure3.NAMES, ends, middles)
+        for seed in (0, 1)
     ]
 
 
@@ -57,7 +72,10 @@ def verdict_on(found, words):
 
 
 def test_depth_hinders_where_every_deeper_network_ends_higher():
-    assert verdict_on(as_stated("fig3L_l2", (1, 2, 3)), "slower").verdict == claims.HOLDS
+    slightly = verdict_on(as_stated("fig3L_l2", (1, 1.5, 2)), "slower")
+    assert slightly.verdict == claims.HOLDS
+    assert slightly.paper.startswith("1-layer 0.00275, 2-layer 0.00357, 3-layer 0.00415 at iter")
+    assert verdict_on(as_stated("fig3L_l2", (1, 1.5, 3)), "slower").verdict == claims.FAILS
     assert verdict_on(as_stated("fig3L_l2", (1, 0.9, 3)), "slower").verdict == claims.FAILS
     assert verdict_on([], "slower").verdict == claims.NOT_RUN
 
@@ -65,13 +83,32 @@ def test_depth_hinders_where_every_deeper_network_ends_higher():
 def test_depth_accelerates_where_every_deeper_network_gets_there_sooner():
     sooner = verdict_on(as_stated("fig3R_l4", (1, 0.5, 0.4), (1.5, 1, 0.9)), "accelerates")
     assert sooner.verdict == claims.HOLDS
-    assert "2.0 times sooner by depth 2 at 0.1 and 2.0 times sooner by depth 3" in sooner.measured
+    assert "which 2 of 2 starts survive, is reached 2.00 and 2.00 times sooner" in sooner.measured
+    assert sooner.paper == "1.66 and 2.21 times sooner at iteration 995000"
     never = verdict_on(as_stated("fig3R_l4", (1, 0.5, 1.1), (1.5, 1, 1.2)), "accelerates")
-    assert never.verdict == claims.FAILS and "never by depth 3" in never.measured
+    assert never.verdict == claims.FAILS and "2.00 and never times" in never.measured
+
+
+def test_depth_is_compared_with_the_best_rate_of_all_starts_and_of_those_that_survive():
+    found = as_stated("fig3R_l4", (1, 0.5, 0.4), (1.5, 1, 0.9))
+    fast = [(0, 2.0), (50, 0.45), (100, 0.4)]  # of depth 1, at a rate that two of five survive
+    found += [record("fig3R_l4", "1-layer", fast, rate=0.5, seed=seed) for seed in (0, 1)]
+    for seed in (2, 3, 4):
+        lost = record("fig3R_l4", "1-layer", [(0, 2.0), (3, 9.0)], rate=0.5, seed=seed)
+        lost.settings["steps"] = 100
+        lost.results["diverged_at"] = 4
+        found.append(lost)
+    verdict = verdict_on(found, "accelerates")
+    assert "depth 1's 0.4 at 0.5, which 2 of 5 starts survive" in verdict.measured
+    assert verdict.verdict == claims.FAILS
+    ((title, rows),) = figure3.tables(found).items()
+    assert [row["iterations"] for row in rows] == list(figure3.HORIZONS)
+    assert rows[-1]["the paper's curves"] == "1.66, 2.21"
+    assert figure3.tables([]) == {}
 
 
 def flow(name, step, unstable):
-    result = record("fig3R_l4", name, [(0, 1.0), (100, 0.5)])
+    result = record("fig3R_l4", name, [(0, 1.0), (100, 0.5)], flow=True, plotted=True)
     first, last = unstable
     result.results.update(longest_step=step, unstable_from=first, unstable_until=last)
     return result

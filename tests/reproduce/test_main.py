@@ -7,7 +7,6 @@ import sys
 
 import pytest
 from reproduce import __main__
-from reproduce.harness import cli
 
 EXPERIMENTS = [
     each for each in __main__.COMMANDS if each not in ("reproduce.data", "reproduce.report")
@@ -39,7 +38,12 @@ def test_on_another_backend_an_experiment_ends_with_one_line(module):
     )
 
 
-def test_the_backend_is_tensorflow_whatever_keras_configuration_file_says(monkeypatch):
-    monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    cli.quiet_tensorflow()
-    assert os.environ["KERAS_BACKEND"] == "tensorflow"  # which Keras puts above its file
+def test_the_backend_is_tensorflow_whatever_keras_configuration_file_says(tmp_path):
+    (tmp_path / "keras.json").write_text('{"backend": "jax"}')
+    environment = {**os.environ, "KERAS_HOME": str(tmp_path)}
+    environment.pop("KERAS_BACKEND", None)
+    program = "import os, reproduce; print(os.environ['KERAS_BACKEND'])"
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert result.stdout == "tensorflow\n"

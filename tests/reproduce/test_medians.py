@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reproduce.claims import figure5_left, regression
+from reproduce.claims import convnets, figure5_left, regression
 from reproduce.claims import robustness as checks
 from reproduce.harness.records import Record
 
@@ -33,12 +33,28 @@ def test_the_final_loss_is_the_median_over_the_seeds():
 
 
 def test_a_start_is_at_once_where_that_of_the_median_seed_is():
-    for left, holds in (((1, 2, 90, 400, 500), True), ((1, 2, 110, 120, 130), False)):
+    at_once = figure5_left.AT_ONCE
+    for middle, holds in ((at_once, True), (at_once + 1, False)):
+        left = (1, 2, middle, 10**5, 10**5)
         group = [record(seed, end, at) for seed, (end, at) in enumerate(zip(ENDS, left))]
         verdicts = figure5_left.verdicts(group)
-        (verdict,) = [each for each in verdicts if "Depth 4 from near the id" in each.statement]
+        statement = "Depth 4 from near the identity progresses at once"
+        (verdict,) = [each for each in verdicts if each.statement == statement]
         assert (verdict.verdict == "holds") == holds
-        assert f"iteration {left[2]}," in verdict.measured and " 0.5 " in verdict.measured
+        assert f"iteration {middle}," in verdict.measured and " 0.5 " in verdict.measured
+
+
+def test_the_convnet_s_numbers_are_medians_over_the_seeds():
+    group = [
+        Record(
+            "original", seed, 0.01, {}, {"fig5R_mnist": [[0, 20.0], [9, end]]},
+            {"test_error": end, "cross_entropy_per_epoch": [20 * end, end]}, {},
+        )
+        for seed, end in enumerate(ENDS)
+    ]
+    assert convnets.last(group, "fig5R_mnist") == 0.5
+    assert convnets.median_result(group, "test_error") == 0.5
+    np.testing.assert_allclose(convnets.epochs(group), [10, 0.5])
 
 
 def robustness_record(ends):

@@ -1,5 +1,6 @@
 """The regression figures: what is run, what is left behind, and which rates are laid over."""
 
+import csv
 import dataclasses
 import json
 import pathlib
@@ -8,22 +9,26 @@ import sys
 import threading
 
 import numpy as np
-import pandas as pd
 import pytest
 import yaml
 
 from reproduce import (
     claims,
+    data,
     figure2,
     figure3,
     figure4_left,
     figure4_right,
     figure5_left,
-    regression,
+    linear_networks,
+    paper,
 )
 from reproduce.harness import cli, config, records
 from reproduce.harness.errors import ConfigError
-from reproduce import linear_networks
+from reproduce.harness.results_folder import ResultsFolder
+from reproduce.linear_networks.optimum import optimum
+from reproduce.regression import conclusion, runs
+from reproduce.regression.configuration import Config, plan
 
 ROOT = pathlib.Path(__file__).parents[2]
 RATES = [0.001, 0.01, 10.0]
@@ -57,18 +62,18 @@ def settings(tmp_path):
 def load(folder, values):
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(values))
-    return config.load(path, regression.Config, [])
+    return config.load(path, Config, [])
 
 
 def command(tmp_path, *arguments):
     path = tmp_path / "small.yaml"
     path.write_text(yaml.safe_dump(SMALL))
-    shared = ["--config", str(path), "--data", "stand-in", "--out", str(tmp_path / "results")]
+    shared = ["--config", str(path), "--out", str(tmp_path / "results")]
     figure3.main([*shared, "--quiet", *arguments])
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, small_ethanol):
     path = tmp_path_factory.mktemp("figure")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
@@ -77,8 +82,8 @@ def finished(tmp_path_factory):
 
 
 def test_plan_names_every_run_once(settings):
-    runs = regression.plan(settings, seeds=[3])
-    assert {key[:2]: run.learning_rate for key, run in runs.items()} == {
+    found = {(run.panel, run.series): run for run in plan(settings, seeds=[3])}
+    assert {key: run.settings["learning_rate"] for key, run in found.items()} == {
         ("fig3L_l2", "1-layer"): 0.01,
         ("fig3L_l2", "1-layer lr=0.001"): 0.001,
         ("fig3L_l2", "1-layer lr=10"): 10.0,
@@ -88,19 +93,23 @@ def test_plan_names_every_run_once(settings):
         ("fig3R_l4", "1-layer"): 0.002,
         ("fig3R_l4", "1-layer lr=0.001"): 0.001,
     }
-    assert {run.seed for run in runs.values()} == {3}
-    assert runs["fig3L_l2", "2-layer lr=0.01", 3] == linear_networks.Run(
+    assert {run.seed for run in found.values()} == {3}
+    run = found["fig3L_l2", "2-layer lr=0.01"]
+    assert records.rebuilt(linear_networks.Run, run.settings) == linear_networks.Run(
         p=2, depth=2, learning_rate=0.01, seed=3
     )
+    facts = {"steps": 40, "curve": "2-layer", "flow": False, "plotted": False, "stated": None}
+    assert facts.items() <= run.settings.items()
+    assert found["fig3R_l4", "1-layer"].settings["flow"]
 
 
 def test_the_arm_of_what_is_laid_over_the_paper_s_curves(settings):
-    runs = regression.plan(settings, seeds=[3, 4], arms=["plotted"])
-    assert set(runs) == {
+    found = plan(settings, seeds=[3, 4], plotted_only=True)
+    assert {(run.panel, run.series, run.seed) for run in found} == {
         (panel, "1-layer", seed) for panel in ("fig3L_l2", "fig3R_l4") for seed in (3, 4)
     }
-    key = "fig3L_l2", "1-layer", 3
-    assert runs[key] == regression.plan(settings, seeds=[3])[key]
+    everything = plan(settings, seeds=[3, 4])
+    assert all(run in everything for run in found)
 
 
 def test_the_plotted_rate_is_one_that_is_run(tmp_path):
@@ -113,46 +122,45 @@ def test_the_plotted_rate_is_one_that_is_run(tmp_path):
 @pytest.mark.parametrize(
     "figure, count",
     [
-        (figure2, 10 + 20),
+        (figure2, 10 + 20 + 4),
         (figure3, 2 * 3 * 10 + 3),
-        (figure4_left, 50),
+        (figure4_left, 60),
         (figure4_right, 3 + 10),
         (figure5_left, 50),
     ],
 )
 def test_a_figure_s_own_configuration_is_sound(figure, count):
     name = figure.FIGURE.name
-    settings = config.load(cli.CONFIGS / f"{name}.yaml", regression.Config, [])
-    assert len(regression.plan(settings, [0])) == count
+    settings = config.load(cli.ROOT / "configs" / f"{name}.yaml", Config, [])
+    assert len(plan(settings, [0])) == count
     for panel in settings.panels:
-        assert settings.steps >= regression.paper.iterations(panel.name)[-1]
+        assert settings.steps >= paper.iterations(panel.name)[-1]
         names = {series.name for series in panel.series}
-        plotted = set(regression.paper.curves().query(f"panel == '{panel.name}'").series)
-        assert plotted <= names
+        assert set(paper.series(panel.name)) <= names
 
 
 def test_a_run_leaves_records_curves_summary_figure_and_logs(finished):
     results = finished / "results"
     found = records.read_records(results)
     assert len(found) == 2 * 8
-    table = pd.read_csv(results / "curves.csv")
-    assert not table.duplicated(["panel", "series", "seed", "iteration"]).any()
-    assert {"1-layer as_stated", "2-layer as_stated", "2-layer"} <= set(table.series)
+    table = list(csv.DictReader((results / "curves.csv").read_text().splitlines()))
+    keys = [(row["panel"], row["series"], row["seed"], row["iteration"]) for row in table]
+    assert len(set(keys)) == len(keys)
+    assert {"1-layer as_stated", "2-layer as_stated", "2-layer"} <= {r["series"] for r in table}
     for name in ("figure.png", "figure.pdf", "summary.json"):
         assert (results / name).stat().st_size > 1000
-    logs = finished / "runs" / "stand-in" / "figure3"
-    assert len(list(logs.glob("*/*/*/seed-*/events*"))) == len(found)
+    assert len(list((results / "logs").glob("*/*/seed-*/events*"))) == len(found)
     left = {path.name for path in (results / "records").iterdir()}
     assert left == {*(f"{record.name}.json" for record in found)}
 
 
 def test_a_record_is_of_the_run_that_it_names(finished):
-    dataset = regression.data.load_ethanol(source="stand-in")
+    dataset = data.load_breast_cancer()
     by_name = {record.name: record for record in records.read_records(finished / "results")}
     record = by_name["fig3L_l2_1-layer-seed-1"]
     run = linear_networks.Run(p=2, depth=1, learning_rate=0.01, seed=1)
     (expected,) = linear_networks.train([run], dataset.features, dataset.targets, 40, [0, 40])
-    _, least = regression.optimum(dataset.features, dataset.targets, 2)
+    _, least = optimum(dataset.features, dataset.targets, 2)
     found = dict(map(tuple, record.curves["fig3L_l2"]))
     for t, loss in expected.losses:
         assert found[t] == pytest.approx(loss - least, rel=1e-5)
@@ -168,7 +176,7 @@ def test_a_second_start_runs_nothing_again(finished, monkeypatch):
     monkeypatch.chdir(finished)
     before = {path: path.stat().st_mtime_ns for path in finished.glob("results/records/*")}
     monkeypatch.setattr(linear_networks, "train", None)
-    monkeypatch.setattr(regression, "gradient_flow", None)
+    monkeypatch.setattr(runs, "gradient_flow", None)
     command(finished, "--seeds", "0", "1", "--resume")
     assert before == {path: path.stat().st_mtime_ns for path in finished.glob("results/records/*")}
 
@@ -177,7 +185,7 @@ def test_killed_anywhere_and_resumed_the_records_are_the_same(finished, tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(linear_networks.population, "SEGMENT", 1e7)
     monkeypatch.setattr(linear_networks.population, "SECONDS_BETWEEN_CHECKPOINTS", -1)
-    save, train = records.ResultsFolder.save, linear_networks.train
+    save, train = ResultsFolder.save, linear_networks.train
     saved = []
 
     def killed_while_training(*arguments):
@@ -198,7 +206,7 @@ def test_killed_anywhere_and_resumed_the_records_are_the_same(finished, tmp_path
         command(tmp_path, "--seeds", "0", "1")
     assert not records.read_records(tmp_path / "results")
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(records.ResultsFolder, "save", killed_while_saving)
+        patch.setattr(ResultsFolder, "save", killed_while_saving)
         command(tmp_path, "--seeds", "0", "1", "--resume")
     assert len(saved) == 3
     command(tmp_path, "--seeds", "0", "1", "--resume")
@@ -223,7 +231,7 @@ def test_what_another_process_is_at_is_waited_for_and_not_repeated(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(linear_networks, "train", None)
-    monkeypatch.setattr(regression, "gradient_flow", None)
+    monkeypatch.setattr(runs, "gradient_flow", None)
     there, here = finished / "results" / "records", tmp_path / "results" / "records"
     given = [str(there), str(here), *(path.stem for path in there.glob("*.json"))]
     arguments = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
@@ -240,12 +248,13 @@ def numbers(folder):
     return {r.name: r.numbers() for r in records.read_records(folder / "results")}
 
 
-def record(series, values, rate=0.1, diverged=None, flow=False, seed=0):
+def record(name, values, rate=0.1, diverged=None, seed=0, **facts):
+    settings = {"curve": name, "flow": False, "plotted": False, "stated": None, **facts}
     return records.Record(
-        series=series,
+        series=f"{name} lr={rate:g}",
         seed=seed,
         learning_rate=rate,
-        settings={"steps": 40, "flow": flow},
+        settings={"steps": 40, "learning_rate": rate, **settings},
         curves={"fig3L_l2": [list(point) for point in values]},
         results={"diverged_at": diverged, "left_plateau_at": None},
         provenance={},
@@ -255,39 +264,40 @@ def record(series, values, rate=0.1, diverged=None, flow=False, seed=0):
 
 def test_as_stated_is_the_rate_with_the_least_final_loss(settings):
     found = [
-        record("1-layer", [(0, 1), (40, 0.5)]),
-        record("1-layer lr=0.001", [(0, 1), (40, 0.2)]),
-        record("1-layer lr=10", [(0, 1), (3, 0.01)], diverged=4),
-        record("2-layer lr=0.01", [(0, 1), (40, 0.3)]),
-        record("2-layer lr=0.001", [(0, 1), (40, 0.1)], flow=True),
+        record("1-layer", [(0, 1), (40, 0.5)], 0.01, plotted=True),
+        record("1-layer", [(0, 1), (40, 0.2)], 0.001),
+        record("1-layer", [(0, 1), (3, 0.01)], 10, diverged=4),
+        record("2-layer", [(0, 1), (40, 0.3)], 0.01),
+        record("2-layer", [(0, 1), (40, 0.1)], 0.001, flow=True),
     ]
-    derived = regression.as_stated(found, settings)
+    derived = conclusion.as_stated(found, settings)
     values = {each.series: each.curves["fig3L_l2"][-1][1] for each in derived}
     # Where no run is laid over the paper's curve, this one is.
     assert values == {"1-layer as_stated": 0.2, "2-layer as_stated": 0.3, "2-layer": 0.3}
     only_diverged = [dataclasses.replace(found[2])]
-    assert regression.as_stated(only_diverged, settings) == []
+    assert conclusion.as_stated(only_diverged, settings) == []
 
 
 def test_as_stated_is_the_rate_that_the_text_gives_even_if_it_diverges(tmp_path):
     values = yaml.safe_load(yaml.safe_dump(SMALL))
     values["panels"][0]["series"][0]["stated"] = 10.0
     found = [
-        record("1-layer", [(0, 1), (40, 0.5)]),
-        record("1-layer lr=10", [(0, 1), (3, 0.01)], diverged=4),
+        record("1-layer", [(0, 1), (40, 0.5)], 0.01, plotted=True, stated=False),
+        record("1-layer", [(0, 1), (3, 0.01)], 10, diverged=4, stated=True),
     ]
-    (derived,) = regression.as_stated(found, load(tmp_path, values))
+    (derived,) = conclusion.as_stated(found, load(tmp_path, values))
     assert derived.series == "1-layer as_stated" and derived.results["diverged_at"] == 4
 
 
 def test_short_runs_say_nothing_of_the_paper(finished):
     summary = json.loads((finished / "results" / "summary.json").read_text())
     assert {verdict["verdict"] for verdict in summary["verdicts"]} == {claims.NOT_COMPARABLE}
-    assert {v["measured"] for v in summary["verdicts"]} == {"the runs are shorter than the paper's"}
+    why = "the runs are shorter than those of the results"
+    assert {verdict["measured"] for verdict in summary["verdicts"]} == {why}
 
 
 def test_points_are_dense_and_hold_the_paper_s_iterations():
-    points = regression._record_at("fig3L_l2", 1_000_000)
+    points = runs._record_at("fig3L_l2", 1_000_000)
     assert 60 <= len(points) <= 200 and points[0] == 0 and points[-1] == 1_000_000
-    assert set(regression.paper.iterations("fig3L_l2")) <= set(points)
+    assert set(paper.iterations("fig3L_l2")) <= set(points)
     assert np.all(np.diff(points) > 0)

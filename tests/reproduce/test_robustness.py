@@ -14,7 +14,7 @@ from reproduce.data import variants
 
 @pytest.fixture(scope="module")
 def dataset():
-    return data.load_ethanol(source="stand-in")
+    return data.load_breast_cancer()
 
 
 def is_standardized(values):
@@ -49,7 +49,7 @@ def test_iterations_are_interpolated_on_both_logarithms():
     assert checks.iterations_to(curve, 6.0) == 1.0
 
 
-def record(panel, times, seeds=(0, 1, 2)):
+def record(problem, times, seeds=(0, 1, 2), p=4, condition_number=None):
     """Depths that are at 1 at the iteration `times`, and halve in as long; None: diverged."""
 
     def curve(time):
@@ -62,7 +62,13 @@ def record(panel, times, seeds=(0, 1, 2)):
         series="all",
         seed=0,
         learning_rate=None,
-        settings={"steps": 200},
+        settings={
+            "steps": 200,
+            "problem": problem,
+            "condition_number": condition_number,
+            "p": p,
+            "depths": list(times),
+        },
         curves={checks.curve_name(d, s): curve(time) for d, time in times.items() for s in seeds},
         results={
             "at_zero": 100.0,
@@ -70,13 +76,13 @@ def record(panel, times, seeds=(0, 1, 2)):
             "seeds": list(seeds),
         },
         provenance={},
-        panel=panel,
+        panel=f"{problem} l{p}",
     )
 
 
 def test_two_depths_are_compared_where_both_get():
     # Depth 1 ends at 1/2. Depth 2 is there after half as long; depth 3, twice as slow, ends at 1.
-    found = record("a l4", {2: 50.0, 3: 200.0, 4: None})
+    found = record("a", {2: 50.0, 3: 200.0, 4: None})
     expected = ((2, 0.5, 200, 100), (3, 1.0, 100, 200), (4, 0.5, 200, np.inf))
     for depth, level, shallow, deep in expected:
         at, single, other = checks.compare(found, depth)
@@ -88,7 +94,7 @@ def test_two_depths_are_compared_where_both_get():
 
 
 def test_runs_of_depth_1_that_diverge_are_left_out_and_counted():
-    found = record("a l4", {2: 50.0, 3: 200.0})
+    found = record("a", {2: 50.0, 3: 200.0})
     for seed in (0, 1):
         found.curves[checks.curve_name(1, seed)] = [[0, 100.0]]
     np.testing.assert_allclose(checks.speedups(found, 2), [2.0] * 3)
@@ -99,13 +105,13 @@ def test_runs_of_depth_1_that_diverge_are_left_out_and_counted():
 
 
 def test_a_run_that_stays_where_it_started_is_not_waited_for():
-    found = record("a l4", {2: 50.0})
+    found = record("a", {2: 50.0})
     for seed in found.results["seeds"]:
         found.curves[checks.curve_name(2, seed)] = [[0, 100.0], [200, 99.0]]
     level, _, deep = checks.compare(found, 2)
     assert level == pytest.approx(0.5) and np.isinf(deep).all()
     # One in ten runs is not, either.
-    found = record("a l4", {2: 50.0}, seeds=range(20))
+    found = record("a", {2: 50.0}, seeds=range(20))
     found.curves[checks.curve_name(2, 7)] = [[0, 100.0], [200, 40.0]]
     level, _, deep = checks.compare(found, 2)
     assert level == pytest.approx(0.5) and np.isinf(deep).sum() == 1
@@ -119,38 +125,44 @@ def verdict_on(found, words):
 def test_depth_accelerates_where_it_does_on_all_data():
     fast, slow = {2: 50.0, 3: 200.0}, {2: 150.0, 3: 95.0}
     for other, four, two in ((fast, "HOLDS", "FAILS"), (slow, "FAILS", "FAILS")):
-        found = [record(f"{n} l{p}", t) for p in (2, 4) for n, t in (("a", fast), ("b", other))]
+        found = [record(n, t, p=p) for p in (2, 4) for n, t in (("a", fast), ("b", other))]
         assert verdict_on(found, "For p = 4") == getattr(claims, four)
         assert verdict_on(found, "For p = 2") == getattr(claims, two)
-    assert verdict_on([record("a l2", slow), record("b l2", slow)], "For p = 2") == claims.HOLDS
-    assert verdict_on([record("a l4", fast)], "For p = 4") == claims.NOT_RUN
+    both = [record("a", slow, p=2), record("b", slow, p=2)]
+    assert verdict_on(both, "For p = 2") == claims.HOLDS
+    assert verdict_on([record("a", fast)], "For p = 4") == claims.NOT_RUN
 
 
 @pytest.mark.parametrize(
-    "times, expected",
-    [((80, 50, 20), claims.HOLDS), ((80, 20, 50), claims.FAILS), ((80, 80, 80), claims.FAILS)],
+    "times, single, expected",
+    [
+        ((80, 50, 20), 100.0, claims.HOLDS),
+        ((80, 20, 50), 100.0, claims.FAILS),
+        ((80, 80, 80), 100.0, claims.FAILS),
+        ((80, 50, 1), 5.0, claims.OPEN),  # The last to a loss of 0.025, the others of 0.5.
+    ],
 )
-def test_the_advantage_grows_with_the_condition_number(times, expected):
+def test_the_advantage_grows_with_the_condition_number(times, single, expected):
     found = [
-        record(f"condition_{condition} l4", {2: float(t), 3: 100.0})
-        for condition, t in zip(("1e+01", "1e+02", "1e+10"), times)
+        record("conditioned", {1: one, 2: float(t), 3: one}, condition_number=condition)
+        for condition, t, one in zip((1e1, 1e2, 1e10), times, (100.0, 100.0, single))
     ]
-    assert verdict_on(found[::-1], "ill-conditioned") == expected
-    assert verdict_on([], "ill-conditioned") == claims.NOT_RUN
+    assert verdict_on(found[::-1], "condition number") == expected
+    assert verdict_on([], "condition number") == claims.NOT_RUN
 
 
 @pytest.mark.parametrize(
     "four, expected", [(None, claims.HOLDS), (120.0, claims.HOLDS), (90.0, claims.FAILS)]
 )
 def test_four_layers_are_slow_if_they_take_twice_as_long(four, expected):
-    found = [record("full l4", {2: 50.0, 3: 50.0, 4: four})]
+    found = [record("full", {2: 50.0, 3: 50.0, 4: four})]
     assert verdict_on(found, "From 3 to 4") == expected
     assert verdict_on([], "From 3 to 4") == claims.NOT_RUN
 
 
 def test_the_table_has_a_word_on_each_problem():
     rows = checks.table(
-        [record("a l4", {2: 50.0, 3: 25.0}), record("b l2", {2: 200.0, 3: None})]
+        [record("a", {2: 50.0, 3: 25.0}), record("b", {2: 200.0, 3: None}, p=2)]
     )
     assert rows[0]["depth accelerates"] == "4.0 times, depth 3"
     assert rows[0]["depth 2"] == "2.00: 100 (100 to 100) at 0.1, depth 1 200 at 0.1, to 0.5"
@@ -168,16 +180,16 @@ SMALL = {
 
 def command(tmp_path, *arguments):
     path = tmp_path / "small.yaml"
-    values = yaml.safe_load((cli.CONFIGS / "robustness.yaml").read_text(encoding="utf-8"))
+    values = yaml.safe_load((cli.ROOT / "configs" / "robustness.yaml").read_text(encoding="utf-8"))
     path.write_text(yaml.safe_dump({**values, **SMALL}))
-    shared = ["--config", str(path), "--data", "stand-in", "--quiet", "--seeds", "3", "4"]
+    shared = ["--config", str(path), "--quiet", "--seeds", "3", "4"]
     robustness.main([*shared, *arguments])
 
 
-def test_from_end_to_end_and_resumed(tmp_path, monkeypatch):
+def test_from_end_to_end_and_resumed(small_ethanol, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command(tmp_path)
-    folder = tmp_path / "runs/stand-in/robustness/results"
+    folder = tmp_path / "runs/robustness/results"
     finished = {record.panel: record for record in records.read_records(folder)}
     assert set(finished) == {"full l4", "condition_1e+03 l4"}
     for each in finished.values():
@@ -200,7 +212,8 @@ def test_from_end_to_end_and_resumed(tmp_path, monkeypatch):
     monkeypatch.setattr(
         robustness,
         "measure",
-        lambda panel, *rest: ran.append(panel.name) or finished[panel.name],
+        lambda run, *rest: ran.append(run.panel)
+        or (finished[run.panel].curves, finished[run.panel].results),
     )
     command(tmp_path, "--resume")
     assert ran == ["full l4"]

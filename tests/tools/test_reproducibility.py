@@ -7,6 +7,7 @@ import pytest
 from tools.reliability import reproducibility
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_bits():
     options = ["--steps", "4", "--arms", "original"]
     program = reproducibility.FIGURE.format("figure5_right", options)

@@ -6,6 +6,7 @@ import pytest
 
 from tools.reliability import strategies, strategies_training
 
+pytestmark = pytest.mark.slow
 ONLY = "depth 2.*momentum"
 
 

@@ -43,7 +43,7 @@ def test_what_the_document_says_was_tried_held_and_can_be_repeated():
     sections = re.findall(r"<!-- (\w+): written by .*?-->\n(.*?)<!-- / -->", document, re.DOTALL)
     assert len(sections) > 5
     # Of the tests themselves and of mutants, a part must hold; their scripts say which.
-    shares = {"coverage": 0.9, "mutants": 0.85}
+    shares = {"coverage": 0.9, "mutants": 0.80}
     for name, text in sections:
         assert (table.DOCUMENT.parents[1] / f"tools/reliability/{name}.py").is_file()
         rows = text.removeprefix(table.HEADER).splitlines()

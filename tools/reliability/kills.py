@@ -12,7 +12,6 @@ milliseconds in which files are written.
 
 import collections
 import contextlib
-import os
 import pathlib
 import random
 import re
@@ -25,11 +24,6 @@ import time
 from tools.reliability import processes, table
 
 NAME = "kills"
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-FIRST = tuple(
-    ROOT / "reproduce" / file
-    for file in ("__init__.py", "harness/__init__.py", "harness/interrupts.py")
-)
 FORKED, WHOLE = "imported beforehand", "start-up included"
 PARTS = [
     ("figure3", FORKED, signal.SIGKILL, 30),
@@ -94,7 +88,7 @@ class Chain:
             return "writing a file"
         if len(self.saved) == len(self.expected):
             return "concluding"
-        if list(results.rglob("*.npz")):
+        if list(results.glob("records/*.npz")):
             return "training with a checkpoint"
         return "training"
 
@@ -105,9 +99,9 @@ class Chain:
             self.faults.append(f"ended with {status}: {self.folder}")
         elif self._numbers() != self.expected:
             self.faults.append("the final records differ")
-        left = {path.relative_to(results).as_posix() for path in results.rglob("*")}
-        left = {path for path in left if not path.startswith(".locks")}
-        wanted = {f"records/{name}.json" for name in self.expected} | {"records"}
+        paths = [*results.glob("*"), *results.glob("records/*")]
+        left = {path.relative_to(results).as_posix() for path in paths}
+        wanted = {f"records/{name}.json" for name in self.expected} | {"records", "logs", ".locks"}
         wanted |= {"config.yaml", "curves.csv", "summary.json", "figure.png", "figure.pdf"}
         if left != wanted:
             self.faults.append(f"left in the folder, or missing: {sorted(left ^ wanted)}")
@@ -115,16 +109,12 @@ class Chain:
 
 
 def is_too_early(status, printed):
-    """Whether Ctrl-C came before a command could say what it does: in Python's start, or ours.
+    """Whether Ctrl-C came before a command could say what it does: while it was imported.
 
     Python then ends with SIGINT or 1; what it prints, if anything, ends with `KeyboardInterrupt`,
-    and shows no code but Python's own and that of `FIRST`.
+    and the command's `main` has not been called.
     """
-    files = [pathlib.Path(file).resolve() for file in re.findall(r'File "([^<].*?)"', printed)]
-    started = any(
-        "site-packages" in file.parts or (file.is_relative_to(ROOT) and file not in FIRST)
-        for file in files
-    )
+    started = re.search(r'reproduce/.*", line \d+, in main$', printed, re.MULTILINE)
     words = printed.splitlines()[-1:]
     in_words = status in (-signal.SIGINT, 1) and words == ["KeyboardInterrupt"] and not started
     return in_words or (status == -signal.SIGINT and not printed)
@@ -194,16 +184,13 @@ def preparations(count, root, generator):
     """Kill the preparation of the data at random moments, then let it end."""
     from reproduce import data
 
-    source = os.environ["GAS_SENSOR_DATA_DIR"]
     target = root / "prepared"
-    manual = target / "downloads" / "manual"
-    manual.mkdir(parents=True)
-    shutil.copy(pathlib.Path(source, "ethanol.dat"), manual)
-    given = ["--only", "ethanol", "--data", "real", "--data-dir", target]
-    being_prepared = ".gas_sensor_drift-being-prepared"
+    environment = {"TFDS_DATA_DIR": str(target)}
+    given = ["data", root, "--only", "ethanol"]
+    being_prepared = ".gas_sensor_drift-ethanol-being-prepared"
     killed = faults = 0
     while killed < count:
-        process = processes.command("data", root, *given)
+        process = processes.command(*given, **environment)
         if generator.random() < 0.8:
             while process.poll() is None and not (target / being_prepared).exists():
                 time.sleep(0.01)
@@ -216,11 +203,11 @@ def preparations(count, root, generator):
         else:
             faults += process.returncode != 0
             shutil.rmtree(target / "gas_sensor_drift")
-    faults += processes.command("data", root, *given).wait() != 0
+    faults += processes.command(*given, **environment).wait() != 0
     faults += (target / being_prepared).exists()
-    fingerprint = data.load_ethanol(str(target), "real").fingerprint
+    fingerprint = data.load_ethanol(target).fingerprint
     faults += fingerprint not in (root / "printed").read_text("utf-8")
-    faults += fingerprint != data.load_ethanol(source, "real").fingerprint
+    faults += fingerprint != data.load_ethanol().fingerprint
     return table.Row("kill -9 while data is prepared (Ethanol)", killed, killed - faults, 0.0)
 
 
@@ -257,8 +244,7 @@ def main():
             what = {signal.SIGKILL: "kill -9", signal.SIGINT: "Ctrl-C"}[number]
             rows.append(row(f"{what}, {name}, {how}", chain))
             print(rows[-1], flush=True)
-        if "GAS_SENSOR_DATA_DIR" in os.environ:
-            rows.append(preparations(max(1, round(8 * arguments.share)), root, generator))
+        rows.append(preparations(max(1, round(8 * arguments.share)), root, generator))
     table.report(NAME, rows, arguments.write, options=f"--seed {arguments.seed}")
 
 

@@ -1,13 +1,16 @@
 """Mutation testing: is a wrong sign, number or comparison in the mathematics noticed by a test?
 
     python -m tools.reliability.mutants
+    python -m tools.reliability.mutants --only claims --sample 200
 
-Cosmic Ray's operators change one thing at a time in the files with the library's mathematics. For
-each such mutant those tests run that execute the changed lines, the shortest first, until one
-fails. What no test notices must be listed in survivors.yaml, with the reason.
+Cosmic Ray's operators change one thing at a time in the files with the library's mathematics, and
+with that of the experiments. For each such mutant those tests run that execute the changed lines,
+the shortest first, until one fails. What no test notices must be listed in survivors.yaml, with the
+reason.
 """
 
 import concurrent.futures
+import dataclasses
 import difflib
 import json
 import math
@@ -15,6 +18,7 @@ import multiprocessing
 import os
 import pathlib
 import queue
+import random
 import shutil
 import sys
 import tempfile
@@ -27,25 +31,48 @@ from tools.reliability import table
 
 ROOT = pathlib.Path(__file__).parents[2]
 SURVIVORS = pathlib.Path(__file__).with_name("survivors.yaml")
-TESTS = (
-    "tests/tfoverparam/test_matrix_functions.py",
-    "tests/tfoverparam/test_end_to_end_direction.py",
-    "tests/tfoverparam/test_chain_product.py",
-    "tests/tfoverparam/test_regularizers.py",
-    "tests/tfoverparam/layers",
-    "tests/tfoverparam/optimizers",
-)
-FILES = (
-    "tfoverparam/matrix_functions/products.py",
-    "tfoverparam/matrix_functions/balance.py",
-    "tfoverparam/matrix_functions/end_to_end.py",
-    "tfoverparam/layers/factorized_dense.py",
-    "tfoverparam/optimizers/end_to_end.py",
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """Files that are mutated, as patterns of paths; the tests that are to notice; and how often."""
+
+    files: tuple[str, ...]
+    tests: tuple[str, ...]
+    needed: float  # of the mutants of a file
+
+
+SUITES = (
+    Suite(
+        (
+            "tfoverparam/matrix_functions/*.py",
+            "tfoverparam/layers/factorized_dense.py",
+            "tfoverparam/optimizers/end_to_end.py",
+        ),
+        (
+            "tests/tfoverparam/test_matrix_functions.py",
+            "tests/tfoverparam/test_end_to_end_direction.py",
+            "tests/tfoverparam/test_chain_product.py",
+            "tests/tfoverparam/test_regularizers.py",
+            "tests/tfoverparam/layers",
+            "tests/tfoverparam/optimizers",
+        ),
+        0.85,
+    ),
+    Suite(
+        (
+            "reproduce/mnist_convnet/[!r]*.py",  # all but replicas.py, whose tests are slow
+            "reproduce/linear_networks/*.py",
+            "reproduce/claims/*.py",
+            "reproduce/regression/*.py",
+        ),
+        ("tests/reproduce",),
+        0.80,
+    ),
 )
 # Of numbers with a fraction these are errors whatever the tests: nothing would be learnt.
 LEFT_OUT = ("BitOr", "BitAnd", "BitXor", "RShift", "LShift", "Invert", "USub_Not")
 TIMES = 3  # what all tests take without a mutation: a mutant that takes longer is noticed
-NEEDED = 0.85  # of the mutants of a file
 KNOWN = ROOT / "runs" / "mutants.json"
 
 
@@ -84,6 +111,19 @@ def mutants(file):
             name += "\n(at another place)"
         result[name] = line, mutated
     return result
+
+
+def matching(patterns):
+    """The paths of the repository's files that fit one of the patterns, `__init__`s apart."""
+    paths = [path for pattern in patterns for path in sorted(ROOT.glob(pattern))]
+    return [str(path.relative_to(ROOT)) for path in paths if path.name != "__init__.py"]
+
+
+def sampled(found, number):
+    """Some of the mutants, the same each time; all of them where `number` is None or larger."""
+    if number is None or number >= len(found):
+        return found
+    return {name: found[name] for name in random.Random(0).sample(sorted(found), number)}
 
 
 def change(source, mutated):
@@ -131,14 +171,15 @@ class Seconds:
         self.path.write_text(json.dumps(self.seconds), encoding="utf-8")
 
 
-def tests_by_line(folder):
-    """Runs all tests once: a dict from file and line to the tests that execute it, shortest first.
+def tests_by_line(folder, tests, files):
+    """Runs tests once: a dict from file and line to those that execute it, shortest first.
 
     And how many seconds they took, all together. Lines that are executed when the file is
     imported have the tests of all of its lines.
     """
     os.environ["COVERAGE_FILE"] = str(folder / "coverage")
-    options = [*TESTS, "--cov=tfoverparam", "--cov-context=test", "--cov-report="]
+    packages = [f"--cov={package}" for package in sorted({file.split("/")[0] for file in files})]
+    options = ["-m", "not slow", *tests, *packages, "--cov-context=test", "--cov-report="]
     output, path = folder / "output.txt", folder / "seconds.json"
     if in_a_fork(run_pytest, folder, options, output, [Seconds(path)]) != 0:
         sys.exit(f"{output.read_text('utf-8')}\nThe tests do not pass without a mutation.")
@@ -148,7 +189,7 @@ def tests_by_line(folder):
     data = coverage.CoverageData(basename=os.environ["COVERAGE_FILE"])
     data.read()
     found = {}
-    for file in FILES:
+    for file in files:
         lines = data.contexts_by_lineno(str(folder / file))
         of_file = {test for tests in lines.values() for test in tests} - {""}
         for line, tests in lines.items():
@@ -180,10 +221,13 @@ def noticed(file, found, by_line, seconds, folders, left_out):
 
     def one(name):
         line, mutated = found[name]
-        folder = folders.get()
         # A statement that goes on over several lines is executed at its first.
-        first = max(number for other, number in by_line if other == file and number <= line)
-        failed = is_noticed(folder, file, mutated, by_line[file, first], seconds)
+        before = [number for other, number in by_line if other == file and number <= line]
+        tests = by_line[file, max(before)] if before else []
+        if not tests:
+            return None
+        folder = folders.get()
+        failed = is_noticed(folder, file, mutated, tests, seconds)
         folders.put(folder)
         return name if failed else None
 
@@ -214,6 +258,8 @@ def main(arguments=None):
         action="store_true",
         help=f"keep what {KNOWN} says is noticed, and the listed survivors; test the rest",
     )
+    parser.add_argument("--only", default="", help="files with this in their path")
+    parser.add_argument("--sample", type=int, metavar="N", help="mutants of a file, at most")
     arguments = parser.parse_args(arguments)
     reasons = yaml.safe_load(SURVIVORS.read_text(encoding="utf-8"))
     if not arguments.resume:
@@ -221,28 +267,38 @@ def main(arguments=None):
     rows, unexplained = [], []
     with tempfile.TemporaryDirectory() as name:
         work = pathlib.Path(name)
-        by_line, seconds = tests_by_line(copy_of_checkout(work / "baseline"))
         folders = queue.SimpleQueue()
         for number in range(arguments.processes):
             folders.put(copy_of_checkout(work / str(number)))
-        for file in FILES:
-            found = mutants(file)
-            left_out = set(reasons) if arguments.resume else set()
-            killed = noticed(file, found, by_line, TIMES * seconds, folders, left_out)
-            survivors = set(found) - killed
-            unexplained += sorted(survivors - set(reasons))
-            rows.append(
-                table.Row(
-                    f"mutants of `{file}` (held: noticed by a test)",
-                    len(found),
-                    len(killed),
-                    f"{len(survivors)} survive, see `tools/reliability/survivors.yaml`",
-                    math.ceil(NEEDED * len(found)),
+        for suite in SUITES:
+            files = [file for file in matching(suite.files) if arguments.only in file]
+            if not files:
+                continue
+            baseline = copy_of_checkout(pathlib.Path(tempfile.mkdtemp(dir=work)))
+            by_line, seconds = tests_by_line(baseline, suite.tests, files)
+            for file in files:
+                found = sampled(mutants(file), arguments.sample)
+                left_out = set(reasons) if arguments.resume else set()
+                killed = noticed(file, found, by_line, TIMES * seconds, folders, left_out)
+                survivors = set(found) - killed
+                unexplained += sorted(survivors - set(reasons))
+                rows.append(
+                    table.Row(
+                        f"mutants of `{file}` (held: noticed by a test)",
+                        len(found),
+                        len(killed),
+                        f"{len(survivors)} survive, see `tools/reliability/survivors.yaml`",
+                        math.ceil(suite.needed * len(found)),
+                    )
                 )
-            )
     for name in unexplained:
         print(f"Survives, and is not in {SURVIVORS.name}:\n{name}\n")
-    table.report("mutants", rows, arguments.write)
+    options = " ".join(
+        f"--{name} {value}"
+        for name, value in (("only", arguments.only), ("sample", arguments.sample))
+        if value
+    )
+    table.report("mutants", rows, arguments.write, options)
     if unexplained:
         sys.exit(f"{len(unexplained)} survivors have no reason in {SURVIVORS.name}")
 

@@ -10,10 +10,14 @@ import subprocess
 import sys
 import time
 
+from reproduce.data import store
+
 ROOT = pathlib.Path(__file__).parents[2]
+# The data is prepared once for all, while each command has a home of its own.
+PREPARED = {"TFDS_DATA_DIR": str(store.default_root())}
 # Two panels and two seeds; descents, some of which diverge and are dropped, and a flow.
 REGRESSION = {
-    "steps": 20_000,
+    "steps": 2000,
     "stddev": 0.01,
     "smoke_steps": 5,
     "panels": [
@@ -34,11 +38,12 @@ REGRESSION = {
 }
 # Each of them with what makes it short enough; YAML is a superset of JSON.
 FIGURES = {
-    "figure3": ["--config", "small.yaml", "--data", "stand-in", "--seeds", "0", "1"],
-    "figure5_right": ["--steps", "6", "--data", "stand-in", "--seeds", "0", "1"],
+    "figure3": ["--config", "small.yaml", "--seeds", "0", "1"],
+    "figure5_right": ["--steps", "6", "--seeds", "0", "1"],
 }
 OTHERS = ("robustness", "figure1", "theory.__main__", "data.__main__")
-PRELOADED = [f"reproduce.{name}" for name in (*FIGURES, *OTHERS)]
+TRAINING = ("linear_networks.population", "mnist_convnet.training", "harness.tensorboard")
+PRELOADED = [f"reproduce.{name}" for name in (*FIGURES, *OTHERS, *TRAINING, "paper.plots")]
 
 
 def arguments(name, folder, *more):
@@ -48,16 +53,17 @@ def arguments(name, folder, *more):
     return [*FIGURES[name], "--quiet", "--out", "results", *more]
 
 
-def command(module, folder, *given):
+def command(module, folder, *given, **environment):
     """`python -m reproduce.MODULE` in `folder`, as a user would start it: a `subprocess.Popen`.
 
     What it prints goes to `folder / "printed"`.
     """
+    variables = {"PYTHONPATH": str(ROOT), "HOME": str(folder), **PREPARED, **environment}
     with open(folder / "printed", "w") as printed:
         return subprocess.Popen(
             [sys.executable, "-m", f"reproduce.{module}", *map(str, given)],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder)},
+            env={**os.environ, **variables},
             stdout=printed,
             stderr=printed,
             # Where this runs in the background, Ctrl-C is ignored, and children inherit that.
@@ -105,19 +111,17 @@ class Forked:
 
 
 def _run(module, folder, given, user):
-    from reproduce.harness import interrupts
-
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
-    os.environ["HOME"] = str(folder)
+    os.environ.update(PREPARED, HOME=str(folder))
     printed = os.open(f"printed-{os.getpid()}", os.O_CREAT | os.O_WRONLY)
     os.dup2(printed, 1)
     os.dup2(printed, 2)
     os.rename(f"printed-{os.getpid()}", "printed")
-    from reproduce import linear_networks
+    from reproduce.linear_networks import population
 
-    linear_networks.population.SECONDS_BETWEEN_CHECKPOINTS = 0.1
-    linear_networks.population.SEGMENT = 2e8
+    population.SECONDS_BETWEEN_CHECKPOINTS = 0.1
+    population.SEGMENT = 2e8
     main = importlib.import_module(f"reproduce.{module}").main
     if user is not None:
         os.setgroups([])

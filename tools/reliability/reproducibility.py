@@ -38,7 +38,7 @@ keras.utils.set_random_seed(0)
 """
 FIGURE = """
 from reproduce import {0} as figure
-figure.main(["--data", "stand-in", "--quiet", *{1}, "--out", sys.argv[1]])
+figure.main(["--quiet", *{1}, "--out", sys.argv[1]])
 """
 LIBRARY = """
 import numpy as np, tfoverparam

@@ -17,7 +17,7 @@ from tools.reliability.table import Row
 EPSILONS = {"float64": 2.0**-52, "float32": EPSILON}
 STEPS, SEEDS = 30, ["0", "1"]
 BATCH = 32
-JOB = ["--data", "stand-in", "--quiet", "--set", f"batch_size={BATCH}", "--steps", str(STEPS)]
+JOB = ["--quiet", "--set", f"batch_size={BATCH}", "--steps", str(STEPS)]
 ARMS = ["original", "overparameterized", "l2_on_every_factor", "second_network"]
 
 
@@ -28,7 +28,7 @@ def run(folders, commands, environments=None):
     outcomes = run_together(
         [[sys.executable, "-m", *command] for command in commands],
         [
-            {"HOME": str(folder), **more}
+            {"HOME": str(folder), **processes.PREPARED, **more}
             for folder, more in zip(folders, environments or [{}] * len(folders))
         ],
         seconds=1800,

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from reproduce.data import DataError, ethanol, load_ethanol, store
+from reproduce.data.prepared import Prepared
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
@@ -40,7 +41,7 @@ def test_the_data_is_what_the_paper_s_curves_were_made_from(data):
 
 
 def test_a_second_start_reads_the_prepared_copy(data, tfds_data_dir, monkeypatch):
-    monkeypatch.setattr(store.Prepared, "prepare", None)
+    monkeypatch.setattr(Prepared, "prepare", None)
     again = load_ethanol(str(tfds_data_dir))
     assert again.fingerprint == data.fingerprint and again.location == data.location
 

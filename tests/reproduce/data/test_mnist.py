@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from reproduce.data import DataError, load_fashion_mnist, load_mnist, mnist, store
+from reproduce.data.prepared import Prepared
 
 STEMS = (
     "train-images-idx3-ubyte",
@@ -74,7 +75,7 @@ def prepared(monkeypatch):
         calls.append((root, *more))
         self.path(root).mkdir(parents=True)
 
-    monkeypatch.setattr(store.Prepared, "prepare", prepare)
+    monkeypatch.setattr(Prepared, "prepare", prepare)
     monkeypatch.setattr(mnist, "_read", lambda source, path: path)
     return calls
 
@@ -155,7 +156,7 @@ def test_what_the_users_folder_lacks_is_in_the_repository(prepared, folder, mnis
     ((_, files, origin, _),) = prepared
     assert files == {name: (mnist_dir / name).read_bytes() for name in NAMES}
     assert origin == str(mnist_dir) and tree(folder) == []
-    assert f"There is no MNIST in {folder}." in capsys.readouterr().err
+    assert f"{folder} has no MNIST; this repository does." in capsys.readouterr().err
 
 
 def test_quiet(contents, prepared, folder, capsys):
@@ -246,6 +247,8 @@ def fake_builder(monkeypatch, download_and_prepare):
     import tensorflow_datasets as tfds
 
     class Builder:
+        _generate_examples = None
+
         def __init__(self, name, data_dir):
             self.data_dir = data_dir
 
@@ -272,14 +275,14 @@ def test_nothing_is_left_of_a_preparation_that_fails(contents, tmp_path, monkeyp
         load_mnist()
     if expected is DataError:
         assert str(home(tmp_path)) in str(caught.value) and "disk full" in str(caught.value)
-    assert tree(home(tmp_path)) == [".mnist-being-prepared.lock"]
+    assert tree(home(tmp_path)) == []
 
 
-def test_what_another_process_prepares_meanwhile_is_waited_for(contents, tmp_path, monkeypatch):
+def test_what_another_process_prepares_is_waited_for(contents, tmp_path, monkeypatch, capsys):
     fake_builder(monkeypatch, made)
     home(tmp_path).mkdir(parents=True)
     results = []
-    with filelock.FileLock(home(tmp_path) / ".mnist-being-prepared.lock"):
+    with filelock.FileLock(home(tmp_path) / ".locks" / "mnist.lock"):
         waiting = threading.Thread(target=lambda: results.append(load_mnist()))
         waiting.start()
         waiting.join(1)
@@ -288,6 +291,7 @@ def test_what_another_process_prepares_meanwhile_is_waited_for(contents, tmp_pat
     waiting.join(30)
     assert results == [home(tmp_path) / "mnist" / "3.0.1"]
     assert tree(results[0]) == ["theirs"]
+    assert "Waiting for another process" in capsys.readouterr().err
 
 
 def test_start_after_one_that_was_killed(contents, tmp_path, monkeypatch):
@@ -310,7 +314,7 @@ def test_start_after_one_that_was_killed(contents, tmp_path, monkeypatch):
     assert workspace.is_dir() and not (root / "mnist").exists()
     fake_builder(monkeypatch, made)
     load_mnist()
-    assert tree(root) == [".mnist-being-prepared.lock", "mnist", "mnist/3.0.1"]
+    assert tree(root) == ["mnist", "mnist/3.0.1"]
 
 
 # What is loaded.

@@ -5,9 +5,12 @@ import dataclasses
 import pytest
 import yaml
 
-from reproduce import figure5_right, regression, robustness
+from reproduce import figure5_right, robustness
 from reproduce.harness import cli, config
 from reproduce.harness.errors import ConfigError
+from reproduce.regression.configuration import Config
+
+CONFIGS = sorted((cli.ROOT / "configs").glob("*.yaml"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +108,7 @@ def test_a_missing_key_is_named(tmp_path):
 )
 def test_a_key_is_suggested_only_if_it_is_close(key, meant):
     with pytest.raises(ConfigError, match=f"unknown key `{key}`") as error:
-        config.load(cli.CONFIGS / "figure5_right.yaml", figure5_right.Config, [f"{key}=1"])
+        config.load(cli.ROOT / "configs" / "figure5_right.yaml", figure5_right.Config, [f"{key}=1"])
     suggestion = f"unknown key `{key}`." + (f" Did you mean {meant}?" if meant else "")
     assert str(error.value).endswith(suggestion)
 
@@ -148,11 +151,11 @@ def test_aliases_are_limited(tmp_path):
     assert load(tmp_path, text).limit == 0.5
 
 
-@pytest.mark.parametrize("path", sorted(cli.CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_configurations_are_those_of_the_committed_results(path):
     classes = {"figure5_right": figure5_right.Config, "robustness": robustness.Config}
-    loaded = config.load(path, classes.get(path.stem, regression.Config))
-    committed = config.read(cli.CONFIGS.parent / "results" / path.stem / "config.yaml")
+    loaded = config.load(path, classes.get(path.stem, Config))
+    committed = config.read(cli.ROOT / "results" / path.stem / "config.yaml")
     assert config.as_dict(loaded) == committed["config"]
 
 
@@ -186,4 +189,4 @@ def test_digest_ignores_the_order_of_keys():
 def test_values_that_make_no_sense_are_refused(override):
     name = override.split("=")[0].split(".")[-1]
     with pytest.raises(ConfigError, match=f"`{name}` must"):
-        config.load(cli.CONFIGS / "figure5_right.yaml", figure5_right.Config, [override])
+        config.load(cli.ROOT / "configs" / "figure5_right.yaml", figure5_right.Config, [override])

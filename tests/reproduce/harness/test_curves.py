@@ -43,9 +43,38 @@ def test_median_curve_where_all_have_a_point():
 
 def test_rms_log10():
     # One decade off at one of two points.
-    distance = curves.rms_log10([[1, 10.0], [2, 10.0], [3, 1.0]], ([1, 2, 3], [1, 1, 1]), first=2)
-    assert distance == pytest.approx(np.sqrt(1 / 2))
-    assert curves.rms_log10([[1, 1.0]], ([1, 2], [1, 1]), first=1) is None
+    reference = [[1, 1.0], [2, 1.0], [3, 1.0]]
+    distance = curves.rms_log10([[1, 10.0], [2, 10.0], [3, 1.0]], reference, first=2)
+    assert distance == 0.707107  # the root of 1/2, to six digits
+    assert curves.rms_log10([[1, 1.0]], reference, first=1) is None
+
+
+# The line value = 100 / iteration, from 10 to 1000.
+LINE = [[0, 50.0], [10, 10.0], [1000, 0.1]]
+
+
+def test_between_two_points_a_curve_is_straight_in_both_logarithms():
+    assert curves.value_at(LINE, 100) == pytest.approx(1.0)
+    assert curves.value_at(LINE, 1000) == 0.1 and curves.value_at(LINE, 0) == 50.0
+    assert curves.value_at(LINE, 5) == 10.0  # From iteration 0 there is no such line.
+    assert curves.value_at(LINE, 1001) == np.inf
+    assert curves.iterations_to(LINE, 1.0) == pytest.approx(100.0)
+    assert curves.iterations_to(LINE, 0.01) == np.inf
+    assert curves.iterations_to(LINE, 60.0) == 1.0
+
+
+def test_times_sooner_is_a_ratio_of_iterations_to_where_the_other_is():
+    half = [[t, value / 2] for t, value in LINE]  # half of 100 / t: there in half of the time
+    assert curves.times_sooner(half, LINE, 500) == pytest.approx(2.0)
+    assert curves.times_sooner(LINE, half, 500) == pytest.approx(0.5)
+    assert curves.times_sooner(LINE, half, 1000) == 0.0  # never
+
+
+def test_the_largest_gap_is_in_decades_and_where_both_have_a_point():
+    other = [[0, 5.0], [10, 5.0], [500, 1.0]]
+    assert curves.largest_gap(LINE, other) == pytest.approx(1)
+    assert curves.largest_gap(LINE, other, first=5) == pytest.approx(np.log10(2))
+    assert np.isnan(curves.largest_gap(LINE, other, first=11))
 
 
 @pytest.mark.parametrize(

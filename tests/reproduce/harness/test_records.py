@@ -1,16 +1,17 @@
 """Results on disk."""
 
+import csv
 import dataclasses
 import json
 import types
 
-import pandas as pd
 import pytest
 
-from reproduce.harness import records
+from reproduce.harness import records, results_folder
 from reproduce.harness.errors import RecordsError
+from reproduce.harness.provenance import provenance
 
-IDENTITY = {"figure": "f", "config": {"steps": 3}, "data": {"source": "real"}}
+IDENTITY = {"figure": "f", "config": {"steps": 3}, "data": {"fingerprint": "a"}}
 
 
 def record(series="a b", seed=1, **changes):
@@ -27,15 +28,15 @@ def record(series="a b", seed=1, **changes):
 
 
 def folder(path, identity=IDENTITY, resume=True):
-    return records.ResultsFolder(path, identity, resume)
+    return results_folder.ResultsFolder(path, identity, resume)
 
 
 def test_what_is_saved_is_read_back(tmp_path):
     folder(tmp_path / "new" / "out").save(record())
     again = folder(tmp_path / "new" / "out")
     assert again.records() == [record()]
-    assert again.has("a b", 1, {"steps": 3})
-    assert not again.has("a b", 2, {"steps": 3})
+    assert again.has(records.Run("a b", 1, {"steps": 3}))
+    assert not again.has(records.Run("a b", 2, {"steps": 3}))
 
 
 def test_finished_runs_are_not_overwritten_without_resume(tmp_path):
@@ -53,7 +54,7 @@ def test_a_start_that_finished_nothing_may_be_repeated(tmp_path):
     "other, key",
     [
         ({**IDENTITY, "config": {"steps": 4}}, "config.steps"),
-        ({**IDENTITY, "data": {"source": "stand-in"}}, "data.source"),
+        ({**IDENTITY, "data": {"fingerprint": "b"}}, "data.fingerprint"),
     ],
 )
 def test_another_configuration_or_data_set_is_refused(tmp_path, other, key):
@@ -66,7 +67,7 @@ def test_another_configuration_or_data_set_is_refused(tmp_path, other, key):
 def test_a_run_with_other_settings_is_refused(tmp_path):
     folder(tmp_path).save(record())
     with pytest.raises(RecordsError, match="other settings"):
-        folder(tmp_path).has("a b", 1, {"steps": 5})
+        folder(tmp_path).has(records.Run("a b", 1, {"steps": 5}))
 
 
 WHOLE = json.dumps(dataclasses.asdict(record()))
@@ -137,10 +138,11 @@ def test_a_path_that_is_a_file_is_refused(tmp_path):
 def test_curves_csv(tmp_path):
     out = folder(tmp_path)
     out.write_curves([record(), record(seed=2)])
-    table = pd.read_csv(tmp_path / "curves.csv")
-    assert tuple(table.columns) == records.CURVE_COLUMNS
-    assert table.values.tolist()[1] == ["panel", "a b", 1, 0.1, 2, 0.25]
-    assert len(table) == 4
+    with (tmp_path / "curves.csv").open() as file:
+        header, *rows = csv.reader(file)
+    assert tuple(header) == results_folder.CURVE_COLUMNS
+    assert rows[1] == ["panel", "a b", "1", "0.1", "2", "0.25"]
+    assert len(rows) == 4
 
 
 def test_numbers_leave_out_what_may_differ_between_two_runs_of_a_command():
@@ -153,8 +155,37 @@ def test_names_of_runs_are_safe_as_file_names():
     assert records.run_name("a/b lr=0.1 std=1e-3", 0) == "a_b_lr=0.1_std=1e-3-seed-0"
 
 
-def test_provenance_names_versions_and_commit():
-    dataset = types.SimpleNamespace(source="real", fingerprint="abc")
-    found = records.provenance("CPU", dataset)
-    assert (found["device"], found["data"]["source"]) == ("CPU", "real")
+def test_a_record_is_parsed_once(tmp_path, monkeypatch):
+    out = folder(tmp_path)
+    out.save(record())
+    parsed = []
+    read = results_folder.read_record
+    monkeypatch.setattr(results_folder, "read_record", lambda p: parsed.append(p) or read(p))
+    assert out.has(records.Run("a b", 1, {"steps": 3}))
+    assert out.records() == out.records() == [record()]
+    assert len(parsed) == 1
+    out.save(record(results={"error": 2.0}))
+    assert out.records()[0].results == {"error": 2.0}
+
+
+def test_checkpoints_are_kept_until_the_records_are_there(tmp_path):
+    runs = [records.Run("a", seed, {}, "panel") for seed in (0, 1)]
+    out = folder(tmp_path)
+    with pytest.raises(KeyError), out.checkpoints(runs) as checkpoint:
+        checkpoint("one").write_text("state")
+        raise KeyError
+    with out.checkpoints(runs[::-1]) as checkpoint:  # the same runs
+        assert checkpoint("one").read_text() == "state" and not checkpoint().exists()
+        with out.checkpoints(runs[:1]) as other:
+            assert not other("one").exists()
+        assert checkpoint("one").exists()
+    assert not checkpoint("one").exists()
+
+
+def test_provenance_names_versions_commit_and_data():
+    task = types.SimpleNamespace(fingerprint="abc")
+    found = provenance(task, started=0.0, together=2, workers=3)
+    assert found["data"] == {"fingerprint": "abc"} and found["workers"] == 3
     assert set(found["versions"]) >= {"python", "tensorflow", "keras", "numpy"}
+    assert found["started"] == "1970-01-01T00:00:00Z"
+    assert found["seconds"] == pytest.approx(provenance(task, 0.0)["seconds"] / 2, rel=1e-3)

@@ -10,10 +10,9 @@ import pytest
 
 from reproduce import figure5_right
 from reproduce.harness import records
-from reproduce.mnist_convnet import replicas as workers
 from tests.helpers.workers import run_together, tf_configs
 
-FLAGS = ["--data", "stand-in", "--quiet", "--set", "batch_size=8"]
+FLAGS = ["--quiet", "--set", "batch_size=8"]
 TWO = {"worker": ["a:1", "b:1"]}
 
 
@@ -51,9 +50,10 @@ def in_float64():
         keras.config.set_dtype_policy(before[1])
 
 
-RESULTS = "runs/stand-in/figure5_right/results"
+RESULTS = "runs/figure5_right/results"
 
 
+@pytest.mark.slow
 def test_two_workers_train_what_one_machine_does(folders, tmp_path, monkeypatch):
     # In float64: a rounding of float32 may decide which of two pixels is a maximum.
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
@@ -82,6 +82,7 @@ def test_two_workers_train_what_one_machine_does(folders, tmp_path, monkeypatch)
     assert not (folders[1] / "runs").exists()
 
 
+@pytest.mark.slow
 def test_when_the_chief_cannot_go_on_the_others_say_so(folders):
     (folders[0] / RESULTS / "records").mkdir(parents=True)
     (folders[0] / RESULTS / "records/original-seed-0.json").write_text("{}")
@@ -122,9 +123,3 @@ def test_what_cannot_be_met_ends_with_one_clear_message(
     assert error.value.code == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-def test_one_machine_needs_no_tf_config_and_has_no_team():
-    alone = workers.start("one-machine", batch_size=7)
-    assert alone.is_chief
-    assert alone.provenance() == {"strategy": "one-machine", "workers": 1}
