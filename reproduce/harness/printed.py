@@ -50,8 +50,8 @@ def results(experiment, runs, folder, conclusion, arguments, dataset):
 def tensorboard_page(tags, address="http://localhost:6006/"):
     """The address of TensorBoard's page, with the charts of some tags on top, not smoothed."""
     pins = [{"plugin": "scalars", "tag": tag} for tag in tags]
-    query = urllib.parse.urlencode({"smoothing": 0, "pinnedCards": json.dumps(pins)})
-    return f"{address}?{query}#timeseries"
+    pinned = urllib.parse.quote(json.dumps(pins, separators=(",", ":")))
+    return f"{address}?smoothing=0&pinnedCards={pinned}#timeseries"
 
 
 def _row(experiment, record):
