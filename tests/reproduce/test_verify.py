@@ -161,7 +161,9 @@ def test_what_is_off(recomputed, moved, off, chaotic):
 
 HALF_WINDOW = 2
 RECORD = verify.RESULTS / "figure5_right/records/second_network_overparameterized-seed-0.json"
-TRAINING = rebuilt(mnist_convnet.Training, read_record(RECORD).settings, steps=STEPS)
+TRAINING = rebuilt(
+    mnist_convnet.Training, read_record(RECORD).settings, steps=STEPS, validation_size=10
+)
 
 
 @pytest.fixture(scope="module")
