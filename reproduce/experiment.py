@@ -43,8 +43,8 @@ def _go(experiment, arguments, settings, team):
     work.announce(missing, dataset)
     names = {run.name for run in missing}
     # The runs of a panel are trained together; where there are no panels, each by itself.
-    for _, group in itertools.groupby(runs, key=lambda run: run.panel or run.name):
-        together = list(group)
+    for _, each in itertools.groupby(runs, key=lambda run: run.panel or run.name):
+        together = list(each)
         group = [run for run in together if run.name in names]
         with folder.reserved(group), folder.checkpoints(together) as work.checkpoint:
             # Another process may have done some while this one waited; but a team has set out.

@@ -31,14 +31,14 @@ SECONDS = 0.02, 0.03  # of a step on two cores: the original network, one of fac
 def plan(settings, arms, seeds, tutorial_seeds=False):
     """The runs of `arms`: a list of `harness.records.Run`."""
     runs = []
+    names = {field.name for field in dataclasses.fields(Training)}
+    shared = {name: value for name, value in vars(settings).items() if name in names}
+    shared |= {"network": "tutorial", "l2_on": "kernel", "tutorial_seeds": tutorial_seeds}
+    shared |= {"factor_stddev": settings.stddev}
 
     def add(arm, series, depth, **changes):
         for seed in seeds:
-            values = {field.name: None for field in dataclasses.fields(Training)}
-            values |= {name: getattr(settings, name) for name in values if hasattr(settings, name)}
-            values |= {"network": "tutorial", "depth": depth, "seed": seed, "l2_on": "kernel"}
-            values |= {"tutorial_seeds": tutorial_seeds, "factor_stddev": settings.stddev}
-            training = Training(**{**values, **changes})
+            training = Training(**{**shared, "depth": depth, "seed": seed, **changes})
             runs.append(Run(series, seed, {**dataclasses.asdict(training), "arm": arm}))
 
     depths = {"original": 1, "overparameterized": settings.depth}

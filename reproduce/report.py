@@ -5,6 +5,7 @@ import json
 import pathlib
 import statistics
 
+from reproduce.claims import CLAIM, CURVE, HOLDS, JUDGED, KINDS
 from reproduce.harness import cli
 from reproduce.harness.errors import UsageError
 from reproduce.harness.files import held, write_atomically
@@ -34,7 +35,9 @@ def write(root=ROOT):
             "# Results",
             "Written by `python -m reproduce.report` from the records in these folders: every "
             "number below was measured by the command beside it. *Does not hold* means that we "
-            "measured otherwise; *not run* that we have not measured.",
+            "measured otherwise; *holds in part*, in some of the readings or runs that the row "
+            "names; *cannot be judged*, that what we measured does not decide it. Where the "
+            "paper's own curves tell, the same criterion is applied to them.",
             *sections,
         ]
         write_atomically(root / "results" / "README.md", "\n\n".join(parts) + "\n")
@@ -67,17 +70,17 @@ def _around_results(path):
 
 
 def _overview(figure):
-    verdicts = [verdict["verdict"] for verdict in figure["verdicts"]]
+    said = [verdict["verdict"] for verdict in figure["verdicts"] if verdict["kind"] == CLAIM]
+    curves = [verdict["verdict"] for verdict in figure["verdicts"] if verdict["kind"] == CURVE]
     medians = sorted(statistics.median(found) for found in _distances(figure).values())
     few = ", ".join(f"{median:.3f}" for median in medians)
     many = f"{len(medians)} curves, {min(medians, default=0):.3f} to {max(medians, default=0):.3f}"
     return {
         "figure": figure["title"],
         "command": f"`{figure['command']}`",
+        f"the paper's claims: {', '.join(JUDGED)}": ", ".join(str(said.count(v)) for v in JUDGED),
+        "its curves that are met": f"{curves.count(HOLDS)} of {len(curves)}" if curves else "",
         "RMS of log10(ours/paper)": few if len(medians) < 3 else many,
-        "statements that hold, do not hold, not run": ", ".join(
-            str(verdicts.count(kind)) for kind in ("holds", "does not hold", "not run")
-        ),
     }
 
 
@@ -104,17 +107,7 @@ def _section(figure):
         [
             f"## {figure['title']}",
             *([f"![{figure['title']}]({folder}/figure.png)"] if figure.get("drawn", True) else []),
-            _markdown_table(
-                [
-                    {
-                        "what is said": f"{v['statement']} ({v['source']})",
-                        "expected": v["expected"],
-                        "what we measure": v["measured"],
-                        "verdict": f"**{v['verdict']}**",
-                    }
-                    for v in figure["verdicts"]
-                ]
-            ),
+            *_verdict_tables(figure["verdicts"]),
             *(
                 f"### {title}\n\n{_markdown_table(rows)}"
                 for title, rows in {DISTANCE: _distance_table(figure), **figure["tables"]}.items()
@@ -125,6 +118,25 @@ def _section(figure):
             f"{' with uncommitted changes' if figure['uncommitted_changes'] else ''}.",
         ]
     )
+
+
+def _verdict_tables(verdicts):
+    """A heading and a table for each kind of statement."""
+    for kind, heading in KINDS.items():
+        found = [verdict for verdict in verdicts if verdict["kind"] == kind]
+        measured = any(verdict["paper"] for verdict in found)
+        rows = [
+            {
+                "what is said": f"{v['statement']} ({v['source']})",
+                "expected": v["expected"],
+                "what we measure": v["measured"],
+                **({"the paper's own curves": v["paper"]} if measured else {}),
+                "verdict": f"**{v['verdict']}**",
+            }
+            for v in found
+        ]
+        if rows:
+            yield f"### {heading[0].upper()}{heading[1:]}\n\n{_markdown_table(rows)}"
 
 
 def _effort(figure):

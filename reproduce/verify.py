@@ -10,7 +10,7 @@ the committed value by more than its tolerance, or none can be compared. The tol
 unit of the six digits that are kept, and, for the curves that miss this, what rounding in another
 order may do: a multiple of the largest change that the curve has seen, up to this point, when its
 numbers were changed a little. Of a linear network that is {margin} times what one more run shows,
-whose learning rate is the next larger number that float32 has; of a ConvNet {convnet_margin} times
+whose learning rate is the next larger number of its precision; of a ConvNet {convnet_margin} times
 what {starts} runs show, whose initial values are moved by {sum_bits:.0e}, as a long sum is by its
 rounding. Points at which that makes more than {largest:.0%} are chaotic: they are counted, not
 compared. On a machine like that of the results, few curves need it.
@@ -18,27 +18,32 @@ compared. On a machine like that of the results, few curves need it.
 Everything runs in one thread: how many there are decides the order of sums.
 """
 
-from reproduce.harness import cli
+import argparse
+import dataclasses
+import functools
+import itertools
+import json
+import os
+import sys
 
-cli.quiet_tensorflow()
+import numpy as np
+from tqdm import tqdm
 
-import argparse  # noqa: E402
-import dataclasses  # noqa: E402
-import pathlib  # noqa: E402
-import sys  # noqa: E402
+from reproduce.harness import cli, config
+from reproduce.harness.errors import ConfigError, DataError, RecordsError, UsageError
+from reproduce.harness.prefix import ROUNDED, Prefix
+from reproduce.harness.records import read_records
+from reproduce.harness.startup import import_tensorflow
+from reproduce.linear_networks import verification as networks
+from reproduce.mnist_convnet import verification as convnets
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-
-from reproduce import prefixes  # noqa: E402
-from reproduce.harness.errors import UsageError  # noqa: E402
-from reproduce.prefixes import ROUNDED  # noqa: E402
-
-RESULTS = pathlib.Path(__file__).parent.parent / "results"
+RESULTS = cli.ROOT / "results"
 ITERATIONS = 100
 CONVNET_ITERATIONS = 40  # each costs as much as thousands of the others
 LARGEST = 0.5
-LINE = "{:<15}{:<21}{:>7}{:>8}{:>9}{:>15}{:>11}  {}"
+REGRESSION = ("figure2", "figure3", "figure4_left", "figure4_right", "figure5_left")
+FIGURES = ("figure1", *REGRESSION, "figure5_right", "robustness")
+LINE = "{:<15}{:<21}{:>7}{:>8}{:>9}{:>17}{:>11}  {}"
 
 
 @dataclasses.dataclass
@@ -61,7 +66,7 @@ class Panel:
     off: list = dataclasses.field(default_factory=list)
 
     def add(self, prefix):
-        """Compare one more curve, a `prefixes.Prefix`."""
+        """Compare one more curve, a `Prefix`."""
         deviations = prefix.deviations()
         allowed = ROUNDED + np.maximum.accumulate(prefix.rounding)
         compared = allowed <= LARGEST
@@ -81,10 +86,10 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(
         prog="python -m reproduce.verify",
         description=__doc__.format(
-            margin=prefixes.MARGIN,
-            convnet_margin=prefixes.CONVNET_MARGIN,
-            starts=prefixes.STARTS,
-            sum_bits=prefixes.SUM_BITS,
+            margin=networks.MARGIN,
+            convnet_margin=convnets.MARGIN,
+            starts=convnets.STARTS,
+            sum_bits=convnets.SUM_BITS,
             largest=LARGEST,
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -94,7 +99,7 @@ def main(arguments=None):
         "figures",
         nargs="*",
         metavar="FIGURE",
-        help=f"of {', '.join(prefixes.FIGURES)} (default: all)",
+        help=f"of {', '.join(FIGURES)} (default: all)",
     )
     add(
         "--iterations",
@@ -106,10 +111,9 @@ def main(arguments=None):
         "--data-dir",
         type=cli.path,
         metavar="DIR",
-        help="where the data is: a TensorFlow Datasets folder, or the original files "
-        "(default: $TFDS_DATA_DIR or ~/tensorflow_datasets)",
+        help="where the data is, if not in this checkout: a TensorFlow Datasets folder, or the "
+        "original files (default: $TFDS_DATA_DIR or ~/tensorflow_datasets)",
     )
-    add("--mnist-dir", type=cli.path, metavar="DIR", help="where MNIST is, if elsewhere")
     add(
         "--results",
         type=cli.path,
@@ -120,13 +124,12 @@ def main(arguments=None):
     add("--quiet", action="store_true", help="print the results only")
     options = parser.parse_args(arguments)
     with cli.reported_errors(arguments, cli.REPEATABLE):
-        unknown = set(options.figures) - set(prefixes.FIGURES)
+        unknown = set(options.figures) - set(FIGURES)
         if unknown:
-            raise UsageError(
-                f"{', '.join(sorted(unknown))}: no figure of {', '.join(prefixes.FIGURES)}."
-            )
+            raise UsageError(f"{', '.join(sorted(unknown))}: no figure of {', '.join(FIGURES)}.")
         if options.iterations is not None and options.iterations < 1:
             raise UsageError(f"--iterations must be positive, not {options.iterations}.")
+        import_tensorflow()
         off = verify(options)
     if off:
         print("\nOff: " + ", ".join(off))
@@ -134,32 +137,130 @@ def main(arguments=None):
 
 
 def verify(arguments):
-    """Print a line for each panel; return the names of the curves that are off."""
-    sources = prefixes.Sources(
-        arguments.results, arguments.data_dir, arguments.mnist_dir or arguments.data_dir
-    )
+    """Print a line for each panel as it is done; return the names of the curves that are off."""
     header = ("figure", "panel", "curves", "points", "chaotic", "worst deviation", "tolerance", "")
-    print(LINE.format(*header), flush=True)
+    print(LINE.format(*header).rstrip(), flush=True)
     off = []
-    for figure in arguments.figures or prefixes.FIGURES:
-        default = CONVNET_ITERATIONS if figure == "figure5_right" else ITERATIONS
-        panels: dict = {}
-        for prefix in prefixes.recomputed(
-            figure,
-            sources,
-            arguments.iterations or default,
-            lambda what, total: cli.progress_bar(arguments, f"{figure}, {what}", total),
-        ):
-            panels.setdefault(prefix.panel, Panel()).add(prefix)
-        for name, panel in panels.items():
-            counts = (figure, name, panel.curves, panel.points, panel.chaotic)
-            worst = (f"{panel.deviation:.1e}", f"{panel.tolerance:.1e}")
-            print(LINE.format(*counts, *worst, "OFF" if panel.off else "ok"), flush=True)
-            off += [f"{figure} {name} {curve}" for curve in panel.off]
+    for figure in arguments.figures or FIGURES:
+        for prefixes in recomputed(figure, arguments):
+            panels: dict = {}
+            for prefix in prefixes:
+                panels.setdefault(prefix.panel, Panel()).add(prefix)
+            for name, panel in panels.items():
+                counts = (figure, name, panel.curves, panel.points, panel.chaotic)
+                worst = (f"{panel.deviation:.1e}", f"{panel.tolerance:.1e}")
+                print(LINE.format(*counts, *worst, "OFF" if panel.off else "ok"), flush=True)
+                off += [f"{figure} {name} {curve}" for curve in panel.off]
     return off
 
 
+def recomputed(figure, arguments):
+    """Recompute the start of every curve of a figure, one of `FIGURES`.
+
+    Yields:
+        Lists of `Prefix`: all that there are of a panel, or of several.
+
+    Raises:
+        RecordsError: If there are no results.
+        DataError: If the data that they were made from is not to be had.
+    """
+    folder = arguments.results / figure
+    bar = functools.partial(_bar, arguments)
+    if figure == "figure1":
+        yield _integrals(folder)
+    elif figure == "figure5_right":
+        yield _convnets(folder, arguments, bar)
+    else:
+        yield from _networks(folder, arguments, bar)
+
+
+def _networks(folder, arguments, bar):
+    from reproduce import data, robustness
+
+    finished = sorted(_records(folder), key=lambda record: record.panel)
+    with bar(f"{folder.name}: the data", None):
+        dataset = data.load_ethanol(arguments.data_dir)
+    for panel, records in itertools.groupby(finished, key=lambda record: record.panel):
+        group = list(records)
+        task, settings = dataset, group[0].settings
+        if "problem" in settings:
+            task = robustness.task(settings["problem"], settings["condition_number"], dataset)
+        _check_data(group, task)
+        yield networks.prefixes(
+            [curve for record in group for curve in networks.recorded(record)],
+            task,
+            arguments.iterations or ITERATIONS,
+            lambda what, total: bar(f"{folder.name}, {panel}: {what}", total),
+        )
+
+
+def _convnets(folder, arguments, bar):
+    from reproduce import data
+
+    finished = _records(folder)
+    half_window = _configuration(folder)["half_window"]
+    with bar(f"{folder.name}: the data", None):
+        dataset = data.load_mnist(arguments.data_dir)
+    _check_data(finished, dataset)
+    found = []
+    for number, record in enumerate(finished, 1):
+        found += convnets.prefixes(
+            record,
+            half_window,
+            dataset,
+            arguments.iterations or CONVNET_ITERATIONS,
+            lambda what, total: bar(f"{folder.name}, {number} of {len(finished)}: {what}", total),
+        )
+    return found
+
+
+def _bar(arguments, description, total):
+    """What is being done, on a terminal, for as long as it is."""
+    hide = arguments.quiet or not sys.stderr.isatty()
+    return tqdm(
+        total=total, desc=description, unit="it", disable=hide, dynamic_ncols=True, leave=False
+    )
+
+
+def _records(folder):
+    finished = read_records(folder)
+    if not finished:
+        raise RecordsError(f"{folder} holds no results.")
+    return finished
+
+
+def _configuration(folder):
+    try:
+        return config.read(folder / "config.yaml")["config"]
+    except (ConfigError, KeyError) as error:
+        raise RecordsError(f"{folder} holds no results: {error}.") from error
+
+
+def _check_data(finished, dataset):
+    """Raise a DataError unless the records were made from this data."""
+    for record in finished:
+        if record.provenance["data"]["fingerprint"] != dataset.fingerprint:
+            raise DataError(
+                f"{dataset.description}, from {dataset.location}, is not the data that "
+                f"{record.name} was made from."
+            )
+
+
+def _integrals(folder):
+    """Of Figure 1, which has no iterations: everything."""
+    from reproduce import figure1
+
+    path = folder / "summary.json"
+    try:
+        (rows,) = json.loads(path.read_text(encoding="utf-8"))["tables"].values()
+    except (OSError, ValueError, KeyError) as error:
+        raise RecordsError(f"{folder} holds no results: {error}.") from error
+    found = [figure1.integrals(row["N"]) for row in rows]
+    for arc in (name for name in rows[0] if name.startswith("arc")):
+        committed, again = ([(row["N"], row[arc]) for row in table] for table in (rows, found))
+        yield Prefix.of("integral over Gamma", arc, committed, again)
+
+
 if __name__ == "__main__":
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = "1"
     main()

@@ -94,9 +94,9 @@ def _where_the_penalty_acts(records):
             QUESTION,
         )
     statement = "Without L2 overparameterization speeds up the fit"
-    without = pair(records, "no_l2")
-    if at_full_length(*without):
-        yield _compare_fit(statement, *without, factor=1.2)
+    original, deep = pair(records, "no_l2")
+    if at_full_length(original, deep):
+        yield _compare_fit(statement, original, deep, factor=1.2)
     else:
         yield not_run(statement, QUESTIONS, f"{COMMAND} --arms no_l2", QUESTION)
 

@@ -68,16 +68,15 @@ def _widths_alike(runs, panel, depth):
     found = [select(runs, depth=depth, width=width, rule=None) for width in (1, 100)]
     if not all(found):
         return not_run(statement, SOURCE, COMMAND)
-    of_paper = curves.largest_gap(
-        *(paper.points(panel, f"{depth}-layer w{width}") for width in (1, 100)), COMPARED_FROM
-    )
-    medians = [regression.median(group) for group in found]
-    gap = curves.largest_gap(*medians, COMPARED_FROM)
+    narrow, wide = (paper.points(panel, f"{depth}-layer w{width}") for width in (1, 100))
+    of_paper = curves.largest_gap(narrow, wide, COMPARED_FROM)
+    narrow, wide = (regression.median(group) for group in found)
+    gap = curves.largest_gap(narrow, wide, COMPARED_FROM)
     return judge(
         statement,
         SOURCE,
         f"from iteration {COMPARED_FROM} on log10 of the medians deviates by {_bound(of_paper)}",
-        f"{gap:.3f}, in the last iteration {curves.largest_gap(*medians, medians[0][-1][0]):.3f} "
+        f"{gap:.3f}, in the last iteration {curves.largest_gap(narrow, wide, narrow[-1][0]):.3f} "
         f"(medians of {seeds(found[0])})",
         bool(gap <= max(of_paper, TOLD_APART)),
         paper=f"{of_paper:.3f}",

@@ -93,10 +93,10 @@ def _orders_of_magnitude(runs):
         (curves.times_sooner(ours, curve, steps), end / regression.final(deep))
         for curve, end, _ in descents
     ]
-    theirs = [paper.points(*PAPERS[name]) for name in ("GD 2-layer", "GD 1-layer")]
-    end = theirs[1][-1][0]
-    sooner = curves.times_sooner(*theirs, end)
-    lower = theirs[1][-1][1] / curves.value_at(theirs[0], end)
+    double, single = (paper.points(*PAPERS[name]) for name in ("GD 2-layer", "GD 1-layer"))
+    end, level = single[-1]
+    sooner = curves.times_sooner(double, single, end)
+    lower = level / curves.value_at(double, end)
     return judge(
         statement,
         "the authors' blog post",

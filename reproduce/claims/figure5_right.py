@@ -126,7 +126,7 @@ def _speedups(original, t, ours, theirs, papers):
     reached = curves.first_at_most(t, ours, level)
     sooner, lower = end / reached if reached else 0.0, level / ours[-1]
     paper_end, paper_level = papers[0][-1]
-    paper_sooner = curves.times_sooner(*papers[::-1], paper_end)
+    paper_sooner = curves.times_sooner(papers[1], papers[0], paper_end)
     paper_lower = paper_level / curves.value_at(papers[1], paper_end)
     yield judge(
         "Optimization has accelerated considerably",

@@ -153,7 +153,8 @@ def _parse(text):
             continue
         raise yaml.MarkedYAMLError(problem=problem, problem_mark=token.start_mark)
     # Not `OmegaConf.load`: it takes a file that is a text for YAML within YAML.
-    return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))["value"]
+    values: typing.Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
+    return values["value"]
 
 
 def _check_type(value, hint, where, key=""):
@@ -172,8 +173,9 @@ def _check_type(value, hint, where, key=""):
                 raise ConfigError(f"{where}: unknown key `{prefix}{_shown(name)}`.{meant}")
             _check_type(inner, hints[name], where, prefix + name)
     elif typing.get_origin(hint) is list and isinstance(value, list):
+        (inner,) = typing.get_args(hint)
         for i, item in enumerate(value):
-            _check_type(item, *typing.get_args(hint), where, f"{key}[{i}]")
+            _check_type(item, inner, where, f"{key}[{i}]")
     else:
         is_right = type(value) is hint or (hint is float and type(value) is int)
         if not is_right or (hint in REPRESENTABLE and not abs(value) <= REPRESENTABLE[hint]):

@@ -1,9 +1,11 @@
 """What training needs besides settings and data: a bar, logs, a checkpoint, and a team."""
 
+import argparse
 import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from tqdm import tqdm
 
@@ -41,9 +43,9 @@ class Work:
         done, total: How many runs of how many have begun.
     """
 
-    experiment: object
-    arguments: object
-    team: object
+    experiment: Any
+    arguments: argparse.Namespace
+    team: Any
     checkpoint: Callable | None = None
     done: int = 0
     total: int = 0

@@ -55,7 +55,7 @@ def train(
         weights = network.get_weights()
         network = build_network(training)
         network.set_weights(weights)
-    held_out = _held_out(training, data)
+    held_out = training.validation_size
     return Trained(
         loss,
         cross_entropy,
@@ -76,7 +76,7 @@ def descend(network, training, data, on_progress=lambda steps_done, losses: None
         The losses of every step before its update, shape (steps, 3): total, cross-entropy, L2
         term; and the log, as in `Trained`.
     """
-    images, labels = _tensors(data, _held_out(training, data), keras.config.floatx())
+    images, labels = _tensors(data, training.validation_size, keras.config.floatx())
     run_steps, minibatch_loss = training_loop(network, training, images, labels)
     series, log = [], []
     step = 0
@@ -91,11 +91,6 @@ def descend(network, training, data, on_progress=lambda steps_done, losses: None
         step += count
         on_progress(step, series[-1])
     return np.concatenate(series), log
-
-
-def _held_out(training, data):
-    # A tenth at most: the stand-in for MNIST has fewer images than the tutorial holds out.
-    return min(training.validation_size, len(data.train_images) // 10)
 
 
 @functools.lru_cache(maxsize=1)

@@ -56,7 +56,7 @@ def series(panel):
 
 def names():
     """Panel and series of every digitised curve: a list of pairs, in the file's order."""
-    return list(dict.fromkeys(zip(curves().panel, curves().series)))
+    return list(dict.fromkeys(zip(curves().panel.tolist(), curves().series.tolist())))
 
 
 def iterations(panel):

@@ -25,7 +25,7 @@ def new_figure(panels, title, width=10.0, height=4.2):
         title: Of all.
         width: Of the figure. `height`: of a row. In inches.
     """
-    rows = [["0"] * 2] if panels % 2 else []
+    rows: list = [["0"] * 2] if panels % 2 else []
     rest = range(panels % 2, panels)
     rows += [[str(left), str(left + 1)] for left in rest[::2]]
     figure, axes = plt.subplot_mosaic(
@@ -78,7 +78,7 @@ def finish_axes(axes, title, xlabel, ylabel, top=None, last=None):
         last: The last iteration of our own runs, where the axis ends if they are short.
     """
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale="log")
-    if last is not None:
+    if last:
         axes.set_xlim(-0.02 * last, 1.02 * last)
     if top is not None:
         values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])

@@ -1,5 +1,7 @@
 """The linear regression figures: what they have in common."""
 
+from collections.abc import Callable
+
 from reproduce.experiment import Conclusion, Experiment
 from reproduce.regression.configuration import Config, plan
 
@@ -23,7 +25,7 @@ class RegressionFigure(Experiment):
     def __init__(self, name, title, description, panels, verdicts, tables=None):
         self.name, self.title, self.description = name, title, description
         self.panels, self.verdicts = panels, verdicts
-        self.tables = tables or (lambda records: {})
+        self.tables: Callable = tables or (lambda records: {})
 
     def load(self, arguments):
         from reproduce import data

@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from reproduce.claims import judge
+from reproduce.claims import CLAIM, QUESTION, judge
 from reproduce.theory import rule
 
 TOLERANCE = 1e-10
@@ -79,6 +79,7 @@ def lemma_3(depths=DEPTHS, sizes=SIZES):
         f"{gap:.1e} (quadrature over the four arcs with end_to_end_direction as F; "
         f"N = {_listed(depths)}; d = {_listed(sizes)})",
         bool(gap <= TOLERANCE),
+        QUESTION if beyond else CLAIM,
     )
 
 
@@ -124,6 +125,68 @@ def footnote_1():
         f"integral {integral:.1e}, deviation {gap:.1e} ({len(points)} points, d = 5)",
         bool(integral <= TOLERANCE and gap <= TOLERANCE),
     )
+
+
+def lemma_2():
+    """The bound on line integrals, on Gamma, its arcs, and segments short enough to attain it."""
+    rng = np.random.default_rng(5)
+    ratios = []
+    for size in SIZES:
+        curve = random_curve(size, INNER, OUTER, rng)
+        for depth in (2, *DEPTHS):
+            for loss in (least_squares(size, rng), logistic_regression(size, rng)):
+                ratios.append(lemma_2_ratios(loss.gradient, curve, depth))
+    short = random_curve(3, 1 - 1e-3, 1.0, rng)
+    attained = lemma_2_ratios(lambda w: short.e, short, 3)[0]
+    largest = np.max(ratios)
+    return judge(
+        "a line integral of F_phi is at most N len(Gamma) max |gamma|^(2-2/N) max |phi(gamma)|",
+        "Lemma 2",
+        "no integral above its bound",
+        f"at most {largest:.3f} of it ({len(ratios)} closed curves and their arcs, gradients of "
+        f"two losses, N = 2, {_listed(DEPTHS)}); {attained:.4f} on a short segment along e",
+        bool(max(largest, attained) <= 1),
+    )
+
+
+def theorem_2_without_its_assumptions():
+    """A loss whose gradient vanishes at zero, and a constant one: F is a gradient field."""
+    rng = np.random.default_rng(6)
+    curve = random_curve(5, INNER, OUTER, rng)
+    points = rng.normal(size=(20, 5))
+    quadratic = [abs(closed_integral(lambda w: w, curve, depth)) for depth in DEPTHS]
+    constant = [abs(closed_integral(lambda w: 0 * w, curve, depth)) for depth in DEPTHS]
+    gap = np.max([radial_gap(point, depth) for point in points for depth in DEPTHS])
+    return judge(
+        "a gradient that does not vanish at W = 0 is needed: for |W|^2 / 2 F is the gradient of "
+        "N / (4-2/N) |W|^(4-2/N), for a constant loss that of a constant",
+        "Theorem 2, its assumption; the examples are ours",
+        f"integrals over Gamma and relative deviation from the gradient of at most "
+        f"{TOLERANCE:.0e}",
+        f"integrals {np.max(quadratic):.1e} and {np.max(constant):.1e}, deviation {gap:.1e} "
+        f"(N = {_listed(DEPTHS)}, {len(points)} points, d = 5)",
+        bool(np.max([*quadratic, *constant, gap]) <= TOLERANCE),
+        QUESTION,
+    )
+
+
+def lemma_2_ratios(phi, curve, depth):
+    """|integral| over the lemma's bound, for each arc of Gamma and for all of it."""
+    integrals = arc_integrals(phi, curve, depth)
+    across = curve.outer - curve.inner
+    lengths = np.array([across, np.pi * curve.inner, across, np.pi * curve.outer])
+    points = [curve.arc(name, np.linspace(0, 1, 50))[0] for name in ARCS]
+    radii = [np.max(np.linalg.norm(part, axis=1)) ** (2 - 2 / depth) for part in points]
+    sizes = [max(np.linalg.norm(phi(point)) for point in part) for part in points]
+    bounds = depth * lengths * np.array(radii) * np.array(sizes)
+    whole = depth * np.sum(lengths) * max(radii) * max(sizes)
+    return [*np.abs(integrals) / bounds, abs(np.sum(integrals)) / whole]
+
+
+def radial_gap(w, depth):
+    """Relative deviation of F for |W|^2 / 2 from the gradient of N / (4-2/N) |W|^(4-2/N)."""
+    gradient = depth * np.linalg.norm(w) ** (2 - 2 / depth) * w
+    return np.linalg.norm(field(w, w, depth) - gradient) / np.linalg.norm(gradient)
 
 
 def lemma_3_gap(depth, size):

@@ -11,7 +11,7 @@ References:
 import numpy as np
 from keras import ops
 
-from reproduce.claims import judge
+from reproduce.claims import REMARK, judge
 from tfoverparam.matrix_functions import balanced_factors
 
 RATES = (4e-3, 2e-3, 1e-3)
@@ -34,6 +34,7 @@ def sigmoidal_dynamics():
         f"{gaps[-1]:.1e} at eta = {RATES[-1]:g}, slope {slope:.3f} (modes "
         f"{', '.join(f'{s:g}' for s in STRENGTHS)}, eta = {', '.join(f'{r:g}' for r in RATES)})",
         bool(gaps[-1] <= LARGEST_GAP and 0.9 <= slope <= 1.1),
+        REMARK,
     )
 
 

@@ -13,7 +13,7 @@ convex in it.
 import numpy as np
 from scipy.linalg import expm, logm
 
-from reproduce.claims import judge
+from reproduce.claims import REMARK, judge
 
 RIDGES = (0.0, 0.1)
 # Input size, output size, hidden width, rank of the second point's factors.
@@ -43,6 +43,7 @@ def connected_sublevel_sets():
         f"{', '.join(f'{ridge:g}' for ridge in RIDGES)}); a straight line between the same factors "
         f"exceeds by up to {np.max(measured[:, 2]):.2g} times the larger end",
         bool(rise <= TOLERANCE and shrinkage <= SHRINKAGE),
+        REMARK,
     )
 
 

@@ -76,26 +76,40 @@ def special_case():
     )
 
 
-def fewest_iterations(p, depth, ratio):
+def fewest_iterations(p, depth, ratio, tolerance=TOLERANCE, scale=1.0, optimizer=None):
     """Iterations until both coordinates are within the tolerance to stay, at the best rate.
 
     The best rate may be one that brings the first coordinate to y_1 in a single step, with depth
     and without, as in the paper's Appendix B.
 
+    Args:
+        p, depth: Of the loss, and of the rule; depth 1 is gradient descent.
+        ratio: y_1 / y_2.
+        tolerance: In units of y_2.
+        scale: y_2.
+        optimizer: From gradients to directions, `adaptive.AdaGrad` or `adaptive.Adam`; None: the
+            gradients, or what the rule makes of them.
+
     Returns:
         An integer; `LIMIT` where no learning rate gets there in fewer.
     """
-    y = np.array([ratio, 1.0])
-    rates = (2 * RATES / y[0] ** (p - 2))[:, None]
-    w = np.full((len(rates), 2), START)
+    y = scale * np.array([ratio, 1.0])
+    # The rule's directions are longer by |w|^(2-2/N), an optimizer's are of the size of 1.
+    unit = y[0] if optimizer else 2 / y[0] ** (p - 2) / scale ** (2 - 2 / depth)
+    rates = (unit * RATES)[:, None]
+    w = np.full((len(rates), 2), START * scale)
     inside_since = np.full(len(rates), LIMIT)
     for iteration in range(LIMIT):
-        inside = np.all(np.abs(w - y) <= TOLERANCE, axis=1)
+        inside = np.all(np.abs(w - y) <= tolerance * scale, axis=1)
         inside_since = np.where(inside, np.minimum(inside_since, iteration), LIMIT)
         if iteration - inside_since.min() >= STAY:
             return int(inside_since.min())
+        gradients = (w - y) ** (p - 1)
+        directions = optimizer(gradients) if optimizer else single_output_directions(
+            w, gradients, depth
+        )
         # A step that leaves this range is on its way to infinity: it is kept from overflowing.
-        w = np.clip(w - rates * single_output_directions(w, (w - y) ** (p - 1), depth), -1e6, 1e6)
+        w = np.clip(w - rates * directions, -1e6 * scale, 1e6 * scale)
     return LIMIT
 
 

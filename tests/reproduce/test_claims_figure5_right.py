@@ -216,11 +216,12 @@ def test_the_tutorials_log(loss, verdict_):
     assert verdict(found, "at step 100,").verdict == claims.NOT_RUN
 
 
-def test_what_is_struck_out_says_nothing_but_why():
+def test_of_shorter_runs_nothing_is_said_but_why():
     found = figure5_right.verdicts([record("original"), record("overparameterized")])
-    struck = claims.struck_out(found, "too short")
+    struck = claims.of_shorter_runs(found)
+    why = "the runs are shorter than those of the results"
     assert {(v.verdict, v.measured, v.expected, v.paper) for v in struck} == {
-        (claims.NOT_COMPARABLE, "too short", "", "")
+        (claims.NOT_COMPARABLE, why, "", "")
     }
     assert [(v.statement, v.kind) for v in struck] == [(v.statement, v.kind) for v in found]
 

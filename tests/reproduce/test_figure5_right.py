@@ -65,12 +65,9 @@ def test_plan_changes_only_what_an_arm_is_about(settings):
     base = runs["original"]
 
     def changed(series):
-        values = {k: value for k, value in runs[series].items() if value != base[k]}
-        values.pop("arm")
-        return values
+        return {key: value for key, value in runs[series].items() if value != base[key]}
 
     assert base["arm"] == "original"
-
     assert changed("overparameterized") == {"arm": "overparameterized", "depth": 2}
     for arm, target in (
         ("l2_on_first_factor", "first_factor"),
@@ -153,10 +150,12 @@ def test_a_run_leaves_records_curves_summary_figure_and_logs(finished):
     folder, _, out = finished
     results = folder / RESULTS
     assert sorted(path.name for path in results.iterdir()) == [
+        ".locks",
         "config.yaml",
         "curves.csv",
         "figure.pdf",
         "figure.png",
+        "hero.png",
         "logs",
         "records",
         "summary.json",

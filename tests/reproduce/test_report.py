@@ -12,8 +12,23 @@ SUMMARY = {
     "title": "Figure 0",
     "command": "python -m reproduce.figure0",
     "verdicts": [
-        {"statement": s, "source": "S", "expected": "E", "measured": "M", "verdict": verdict}
-        for s, verdict in (("one", "holds"), ("two", "holds"), ("three", "does not hold"))
+        {
+            "statement": s,
+            "source": "S",
+            "expected": "E",
+            "measured": "M",
+            "verdict": verdict,
+            "kind": kind,
+            "paper": "P" if s == "one" else "",
+        }
+        for s, verdict, kind in (
+            ("one", "holds", "claim"),
+            ("two", "holds in part", "claim"),
+            ("three", "does not hold", "claim"),
+            ("four", "holds", "curve"),
+            ("five", "holds in part", "curve"),
+            ("six", "does not hold", "question"),
+        )
     ],
     # Of the second curve one run ended before, of the last one all did.
     "rms_log10": {
@@ -41,10 +56,15 @@ def test_medians_over_the_seeds_that_have_a_distance(tmp_path):
     report.write(tmp_path)
     readme = (tmp_path / "README.md").read_text().splitlines()
     assert readme[0] == "before" and readme[-1] == "after" and "old" not in readme
-    assert "| 3 curves, 0.200 to 0.500 | 2, 1, 0 |" in readme[4]
+    # Claims and curves are counted apart, questions not at all.
+    assert "| 1, 1, 1, 0 | 1 of 2 | 3 curves, 0.200 to 0.500 |" in readme[4]
     results = (tmp_path / "results" / "README.md").read_text()
     for row in ("| a | 0.200 | 3 |", "| b | 0.500 | 1 |", "| c | 0.300 | 1 |", "| 1.235 |"):
         assert row in results
+    claims, curves, questions = results.split("\n### ")[1:4]
+    assert claims.startswith("The paper's claims") and "the paper's own curves" in claims
+    assert "| one (S) | E | M | P | **holds** |" in claims and "four" not in claims
+    assert "| four (S) | E | M | **holds** |" in curves and "six" in questions
     assert "| d |" not in results and "An empty one" not in results
 
 

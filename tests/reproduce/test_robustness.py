@@ -186,7 +186,7 @@ def command(tmp_path, *arguments):
     robustness.main([*shared, *arguments])
 
 
-def test_from_end_to_end_and_resumed(tmp_path, monkeypatch):
+def test_from_end_to_end_and_resumed(small_ethanol, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command(tmp_path)
     folder = tmp_path / "runs/robustness/results"

@@ -30,7 +30,7 @@ CONFIG = {
 
 
 @pytest.fixture
-def command(tmp_path, monkeypatch):
+def command(tmp_path, monkeypatch, small_ethanol):
     """Figure 3 with a small configuration, on a machine of its own: results in that folder."""
 
     def run(machine, *arguments, **changes):
@@ -98,4 +98,4 @@ def test_a_share_made_from_other_data_is_refused(command, tmp_path, capsys):
     path.write_text(json.dumps(record))
     with pytest.raises(SystemExit):
         command("all", "--resume")
-    assert "was made from other data than this machine has (Ethanol" in capsys.readouterr().err
+    assert "was made from other data than this machine has (" in capsys.readouterr().err

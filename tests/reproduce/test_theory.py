@@ -211,16 +211,36 @@ def test_the_lipschitz_constants_bound_the_gradients():
 
 
 def test_the_first_step_of_the_warmup_leaves_out_the_product_of_both_steps():
-    w1, w2, residual, x = next(warmup.sgd(0.1, 1))
-    left_out = 0.1**2 * np.linalg.norm(residual * w2 * x) * abs(residual * (w1 @ x))
-    assert warmup.decomposition_errors(0.1, 1) == pytest.approx([left_out, left_out])
+    for sampled in (True, False):
+        w1, w2, gradient = next(warmup.descent(0.1, 1, sampled))
+        left_out = 0.1**2 * np.linalg.norm(gradient * w2) * abs(w1 @ gradient)
+        errors = warmup.decomposition_errors(0.1, 1, sampled)
+        assert errors == pytest.approx([left_out, left_out])
 
 
-def test_observation_1_holds_and_fails_without_momentum(monkeypatch):
-    assert warmup.observation_1().verdict == claims.HOLDS
+def test_the_warmup_descends_the_mean_of_the_loss_over_all_examples():
+    (w1, w2, gradient), (next_w1, next_w2, _) = warmup.descent(0.1, 2, sampled=False)
+    inputs = np.random.default_rng(5).normal(size=(warmup.EXAMPLES, warmup.SIZE))
+    rng = np.random.default_rng(4)
+    target = rng.normal(size=warmup.SIZE) / np.sqrt(warmup.SIZE)
+
+    def loss(w1, w2):
+        return np.mean((inputs @ w1 * w2 - inputs @ target) ** warmup.P) / warmup.P
+
+    step = 1e-6
+    by_w2 = (loss(w1, w2 + step) - loss(w1, w2 - step)) / (2 * step)
+    assert next_w2 == pytest.approx(w2 - 0.1 * by_w2)
+    for i, unit in enumerate(np.eye(warmup.SIZE)):
+        by_w1 = (loss(w1 + step * unit, w2) - loss(w1 - step * unit, w2)) / (2 * step)
+        assert next_w1[i] == pytest.approx(w1[i] - 0.1 * by_w1, abs=1e-9)
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_observation_1_holds_and_fails_without_momentum(sampled, monkeypatch):
+    assert warmup.observation_1(sampled).verdict == claims.HOLDS
     right = warmup.rho_and_gamma
     monkeypatch.setattr(warmup, "rho_and_gamma", lambda *a: (right(*a)[0], 0.9 * right(*a)[1]))
-    assert warmup.observation_1().verdict == claims.FAILS
+    assert warmup.observation_1(sampled).verdict == claims.FAILS
 
 
 # Section 7

@@ -1,71 +1,94 @@
-"""Recomputed prefixes: what agrees, what is off, and what is refused."""
+"""Recomputed starts of curves: what agrees, what is off, and what is refused."""
 
 import contextlib
 import dataclasses
 import json
+import shutil
 import types
 
 import numpy as np
 import pytest
 
-from reproduce import data, figure4_right, prefixes, verify
-from reproduce.harness import curves, records
-from reproduce import linear_networks
-from reproduce import mnist_convnet
+from reproduce import mnist_convnet, verify
+from reproduce.data.mnist import Dataset
+from reproduce.harness import curves
+from reproduce.harness.prefix import Prefix
+from reproduce.harness.records import read_record, rebuilt
+from reproduce.linear_networks import Run
+from reproduce.linear_networks import verification as networks
+from reproduce.mnist_convnet import verification as convnets
 
 STEPS = 12
+COMMITTED = {  # for p = 4 in float32, for p = 2 in float64; a flow; one that diverges
+    "figure2": ("fig2R_l4_2-layer_w1-seed-0", "fig2L_l2_3-layer_emulation-seed-0"),
+    "figure3": ("fig3R_l4_2-layer-seed-0", "fig3L_l2_1-layer_lr=0.5-seed-0"),
+    "robustness": ("no_high_leverage_l4_all-seed-0",),
+}
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """Results of a figure, made from the stand-in."""
-    folder = tmp_path_factory.mktemp("verify")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        make(folder / "figure4_right")
-    return folder
+@pytest.fixture
+def results(tmp_path):
+    """Some of the committed records."""
+    for figure, names in COMMITTED.items():
+        folder = tmp_path / figure / "records"
+        folder.mkdir(parents=True)
+        for name in names:
+            shutil.copy(verify.RESULTS / figure / "records" / f"{name}.json", folder)
+    return tmp_path
 
 
-def make(folder):
-    figure4_right.main(
-        ["--data", "stand-in", "--quiet", "--steps", str(STEPS), "--out", str(folder)]
-    )
+def verified(capsys, *arguments):
+    """The lines that the command prints, as lists of words, without the header; and its status."""
+    status = 0
+    try:
+        verify.main([*arguments, "--quiet"])
+    except SystemExit as ended:
+        status = ended.code
+    return [line.split() for line in capsys.readouterr().out.splitlines()[1:]], status
 
 
-def test_the_same_command_gives_the_same_bits(results, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    make(tmp_path / "figure4_right")
-    first, second = (
-        [record.numbers() for record in records.read_records(folder / "figure4_right")]
-        for folder in (results, tmp_path)
-    )
-    assert first == second
+def test_the_committed_curves_are_those_of_the_code(results, capsys):
+    lines, status = verified(capsys, *COMMITTED, "--results", str(results), "--iterations", "20")
+    assert [(*line[:2], line[-1]) for line in lines] == [
+        ("figure2", "fig2L_l2", "ok"),
+        ("figure2", "fig2R_l4", "ok"),
+        ("figure3", "fig3L_l2", "ok"),
+        ("figure3", "fig3R_l4", "ok"),
+        ("robustness", "no_high_leverage", "ok"),
+    ]
+    assert status == 0
 
 
-def test_results_are_verified_until_a_value_is_changed(results, capsys):
-    command = ["figure4_right", "--results", str(results), "--iterations", "10", "--quiet"]
-    verify.main(command)
-    assert " ok" in capsys.readouterr().out
+def test_a_value_that_is_changed_is_off(results, capsys):
+    path = results / "figure2" / "records" / f"{COMMITTED['figure2'][0]}.json"
+    record = json.loads(path.read_text())
+    record["curves"]["fig2R_l4"][7][1] *= 1 + 1e-4
+    path.write_text(json.dumps(record))
+    command = ("figure2", "--results", str(results), "--iterations")
+    assert verified(capsys, *command, "6")[1] == 0
+    lines, status = verified(capsys, *command, "7")
+    assert [line[-1] for line in lines[:2]] == ["ok", "OFF"] and status == 1
+    assert " ".join(lines[-1]) == f"Off: figure2 fig2R_l4 {path.stem}"
 
-    path = sorted((results / "figure4_right" / "records").glob("*.json"))[0]
-    original = path.read_text()
-    record = json.loads(original)
-    record["curves"]["fig4R_l4"][-6][1] *= 1 + 1e-4
+
+def test_results_of_other_data_are_refused(results, capsys):
+    path = results / "figure2" / "records" / f"{COMMITTED['figure2'][0]}.json"
+    record = json.loads(path.read_text())
+    record["provenance"]["data"]["fingerprint"] = "0" * 64
     path.write_text(json.dumps(record))
     with pytest.raises(SystemExit) as ended:
-        verify.main([*command, "--iterations", str(STEPS)])
-    path.write_text(original)
-    assert ended.value.code == 1
-    out = capsys.readouterr().out
-    assert "OFF" in out and f"Off: figure4_right fig4R_l4 {path.stem}" in out
+        verify.main(["figure2", "--results", str(results), "--quiet"])
+    assert ended.value.code == 2
+    assert f"is not the data that {path.stem} was made from" in capsys.readouterr().err
 
 
-def descents(committed):
-    """The prefixes of a run that diverges, with this for its committed curve."""
-    task = data.load_ethanol(source="stand-in")
-    run = linear_networks.Run(p=4, depth=1, learning_rate=0.5, seed=0)
-    found = prefixes._descents({("panel", "run"): (run, committed)}, task, 0.0, STEPS, bar)
-    return list(found)
+def test_the_header_stands_over_its_columns(capsys):
+    verify.main(["figure1", "--quiet"])
+    header, line = capsys.readouterr().out.splitlines()
+    assert header.split("  ")[-2:] == ["worst deviation", "  tolerance"]
+    ends = [header.index(name) + len(name) for name in ("points", "chaotic", "worst deviation")]
+    assert [line[end - 1] + line[end] for end in ends] == ["8 ", "0 ", "0 "]
+    assert line.endswith("5.0e-06  ok") and line.index("  ok") == len(header)
 
 
 @contextlib.contextmanager
@@ -73,31 +96,44 @@ def bar(description, total):
     yield types.SimpleNamespace(update=lambda count: None, n=0)
 
 
+def descent(committed):
+    """The prefix of a run that diverges, with this for its committed curve."""
+    random = np.random.default_rng(0)
+    task = types.SimpleNamespace(
+        features=random.normal(size=(30, 4)), targets=random.normal(size=30)
+    )
+    run = Run(p=4, depth=1, learning_rate=0.5, seed=0)
+    curve = networks.Recorded("panel", "run", run, committed)
+    (prefix,) = networks.prefixes([curve], task, STEPS, bar)
+    return prefix
+
+
 def test_a_run_may_diverge_an_iteration_sooner_and_no_more():
     everything = [[t, 1.0] for t in range(STEPS + 1)]
-    (prefix,) = descents(everything)
+    prefix = descent(everything)
     last = next(t for t, value in enumerate(prefix.recomputed) if np.isinf(value))
     assert 0 < last < STEPS - 1
     curve = [[t, value] for t, value in enumerate(prefix.recomputed[:last])]
     for later, off in ((0, False), (1, False), (2, True)):
         longer = curve + [[t, 1e38] for t in range(last, last + later)]
         panel = verify.Panel()
-        panel.add(*descents(longer))
+        panel.add(descent(longer))
         assert bool(panel.off) == off
 
 
-def test_committed_integrals_are_those_of_the_code(capsys):
-    verify.main(["figure1", "--quiet"])
-    assert " ok" in capsys.readouterr().out
+@pytest.mark.parametrize("p, smallest, largest", [(2, 1e-17, 1e-14), (4, 1e-9, 1e-6)])
+def test_a_number_is_moved_by_the_last_bit_of_its_precision(p, smallest, largest):
+    curve = networks.Recorded("panel", "run", Run(p, 1, 0.1, seed=0), [])
+    assert smallest < networks._nudged(curve).run.learning_rate / 0.1 - 1 < largest
 
 
 def prefix(recomputed, moved=None):
     """Of a curve 1, 2, 4, recomputed twice, the second time with a number's last bit changed."""
     curve, others = (
-        prefixes._prefix("panel", "curve", [(0, 1.0), (1, 2.0), (2, 4.0)], list(enumerate(values)))
+        Prefix.of("panel", "curve", [(0, 1.0), (1, 2.0), (2, 4.0)], list(enumerate(values)))
         for values in (recomputed, moved or recomputed)
     )
-    return prefixes._with_rounding(curve, [others], 200)
+    return curve.with_rounding([others], 200)
 
 
 @pytest.mark.parametrize(
@@ -125,13 +161,19 @@ def test_what_is_off(recomputed, moved, off, chaotic):
 
 HALF_WINDOW = 2
 RECORD = verify.RESULTS / "figure5_right/records/second_network_overparameterized-seed-0.json"
-SETTINGS = records.read_record(RECORD).settings
-TRAINING = records.rebuilt(mnist_convnet.Training, SETTINGS, steps=STEPS)
+TRAINING = rebuilt(mnist_convnet.Training, read_record(RECORD).settings, steps=STEPS)
 
 
 @pytest.fixture(scope="module")
 def images():
-    return data.load_mnist(source="stand-in")
+    """Noise, in place of MNIST."""
+    random = np.random.default_rng(0)
+    shapes = ((3000, 28, 28, 1), (3000,), (10, 28, 28, 1), (10,))
+    arrays = [
+        random.integers(0, high, shape).astype(dtype)
+        for shape, high, dtype in zip(shapes, (256, 10) * 2, ("uint8", "int32") * 2)
+    ]
+    return Dataset(*arrays, description="noise", fingerprint="")
 
 
 def convnet(series, diverged_at=None, steps=STEPS):
@@ -144,16 +186,15 @@ def convnet(series, diverged_at=None, steps=STEPS):
     )
 
 
-def convnets(record, images, iterations):
-    identity = {"config": {"half_window": HALF_WINDOW}}
-    return list(prefixes._convnets([record], identity, images, iterations, bar))
+def again(record, images, iterations):
+    return convnets.prefixes(record, HALF_WINDOW, images, iterations, bar)
 
 
 def test_a_convnet_that_was_rounded_otherwise_is_not_off(images):
     network = mnist_convnet.build_network(TRAINING)
-    prefixes._move(network, seed=STEPS)  # none of the starts that it is compared with
+    convnets._move(network, seed=STEPS)  # none of the starts that it is compared with
     losses, _ = mnist_convnet.descend(network, TRAINING, images)
-    (prefix,) = convnets(convnet(losses[:, 0]), images, STEPS - 3)
+    (prefix,) = again(convnet(losses[:, 0]), images, STEPS - 3)
     assert prefix.iterations == list(range(STEPS - 3 - HALF_WINDOW))
     assert not prefix.agrees() and 0 < max(prefix.rounding) < verify.LARGEST
     panel = verify.Panel()
@@ -187,9 +228,9 @@ def test_a_convnet_may_diverge_an_iteration_sooner_or_later(
     losses = np.array(recomputed, "float32")[:, None]
     monkeypatch.setattr(mnist_convnet, "build_network", lambda training: None)
     monkeypatch.setattr(mnist_convnet, "descend", lambda *_: (losses, []))
-    monkeypatch.setattr(prefixes, "_move", lambda network, seed: None)
+    monkeypatch.setattr(convnets, "_move", lambda network, seed: None)
     panel = verify.Panel()
-    panel.add(*convnets(convnet(committed, diverged_at, steps=4), images, 4))
+    panel.add(*again(convnet(committed, diverged_at, steps=4), images, 4))
     assert bool(panel.off) == off
 
 
@@ -210,10 +251,3 @@ def test_a_request_that_cannot_be_met_ends_with_one_clear_message(
         verify.main([*arguments, "--quiet"])
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
-
-
-def test_without_the_real_data_there_is_a_clear_error(own_home, folder, capsys):
-    with pytest.raises(SystemExit) as ended:
-        verify.main(["figure2", "--quiet", "--data-dir", str(folder)])
-    assert ended.value.code == 2
-    assert "cannot be downloaded" in capsys.readouterr().err

@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from reproduce import __main__
+
 ROOT = pathlib.Path(__file__).parents[3]
 START = """
 import os, signal, sys
@@ -119,3 +121,45 @@ def test_tensorflow_itself_is_silent_up_to_its_first_operation():
     )
     assert (result.returncode, result.stderr) == (0, "")
     assert "[1. 1.]" in result.stdout
+
+
+HEAVY = {"keras", "matplotlib", "pandas", "scipy", "sklearn", "tensorflow", "tensorflow_datasets"}
+COMMANDS = [name for name in __main__.COMMANDS if name != "reproduce.verify"]
+CONFIGURED = [f"reproduce.{path.stem}" for path in sorted((ROOT / "configs").glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+@pytest.mark.parametrize(
+    "given, answer",
+    [("--help", (0, "")), ("--typo", (2, "error: unrecognized arguments: --typo"))],
+)
+def test_a_command_answers_before_it_imports_what_takes_long(module, given, answer):
+    assert answered(module, given) == (*answer, set())
+
+
+@pytest.mark.parametrize("module", CONFIGURED)
+@pytest.mark.parametrize(
+    "change, message",
+    [("typo=1", "unknown key `typo`."), ("smoke_steps=0", "`smoke_steps` must be positive.")],
+)
+def test_a_configuration_is_refused_before_anything_is_imported_that_takes_long(
+    module, change, message
+):
+    status, said, heavy = answered(module, "--set", change)
+    assert (status, heavy) == (2, set())
+    assert said.startswith("error: ") and message in said
+
+
+def answered(module, *arguments):
+    """What a command that ends at once ends with, last says, and has imported that takes long."""
+    program = """
+import runpy, sys
+module, *sys.argv[1:] = sys.argv[1:]
+try: runpy.run_module(module, run_name="__main__", alter_sys=True)
+except SystemExit as end: print(end.code, *{name.partition(".")[0] for name in sys.modules})
+"""
+    command = [sys.executable, "-c", program, module, *arguments]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    status, *modules = result.stdout.splitlines()[-1].split()
+    said = result.stderr.splitlines()[-1] if result.stderr else ""
+    return int(status), said.removeprefix(f"python -m {module}: "), HEAVY & set(modules)
