@@ -9,18 +9,16 @@ result the median over the rounds, a ratio the median over the rounds' ratios.
 """
 
 import argparse
-import os
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import _checkout  # noqa: F401
+import numpy as np
+import tensorflow as tf
 
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-
-from reproduce import figure5_right  # noqa: E402
-from reproduce.harness import cli, config  # noqa: E402
-from reproduce import mnist_convnet  # noqa: E402
-from reproduce.harness.device import device  # noqa: E402
+from reproduce import figure5_right, mnist_convnet
+from reproduce.harness import cli, config
+from reproduce.harness.provenance import device
+from reproduce.harness.records import rebuilt
 
 
 def by_hand(training, images, labels):
@@ -104,22 +102,24 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--steps", type=int, default=20, help="steps a round")
     arguments = parser.parse_args()
-    settings = config.load(cli.ROOT / "configs" / "figure5_right.yaml", figure5_right.Config)
-    runs = figure5_right.plan(settings, figure5_right.DEPTHS, seeds=[0])
+    path = cli.ROOT / "configs" / "figure5_right.yaml"
+    settings = config.load(path, figure5_right.Config)
+    runs = figure5_right.plan(settings, ("original", "overparameterized"), seeds=[0])
     # Speed does not depend on what the images show.
     generator = np.random.default_rng(0)
     images = generator.integers(0, 256, (5000, 28, 28, 1)).astype(np.uint8)
     labels = generator.integers(0, 10, 5000).astype(np.int32)
     loops = {}
-    for (series, _), training in runs.items():
+    for run in runs:
+        training = rebuilt(mnist_convnet.Training, run.settings)
         network = mnist_convnet.build_network(training)
-        loops[f"{series}, library"], _ = mnist_convnet.training_loop(
+        loops[f"{run.series}, library"], _ = mnist_convnet.training_loop(
             network,
             training,
             tf.constant(mnist_convnet.normalized(images)),
             tf.constant(labels),
         )
-        loops[f"{series}, by hand"] = by_hand(training, images, labels)
+        loops[f"{run.series}, by hand"] = by_hand(training, images, labels)
     count = tf.constant(arguments.steps)
     for run_steps in loops.values():
         run_steps(tf.constant(0), tf.constant(2))

@@ -21,8 +21,7 @@ from reproduce.harness.work import Alone, Work
 
 def main(experiment, arguments=None):
     """Run what is asked for and missing; then judge, draw and print."""
-    kept = cli.REPEATABLE if experiment.config_class is None else cli.RESUMABLE
-    with cli.reported_errors(arguments, kept):
+    with cli.reported_errors(arguments, cli.how_to_go_on(experiment)):
         arguments = cli.parse(experiment, arguments)
         settings = cli.settings(experiment, arguments)
         import_tensorflow()
@@ -102,8 +101,8 @@ class Experiment:
     arms: dict = {}  # from the name of a part that can be run to what it is
     default_arms: tuple = ()
     seeds: tuple = (0,)
-    drawn = True  # whether it has a figure
-    tabulated = True  # whether its curves go into `curves.csv`
+    pinned: tuple = ()  # tags of the charts that TensorBoard is to show first
+    drawn = tabulated = True  # whether it has a figure; whether its curves go to `curves.csv`
 
     def add_options(self, parser):
         """Add options of its own to an `argparse.ArgumentParser`."""

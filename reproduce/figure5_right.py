@@ -87,6 +87,7 @@ class Figure(experiment.Experiment):
         "second_network": "both versions of a small network with batch normalization, no L2",
     }
     default_arms = ("original", "overparameterized")
+    pinned = TAGS
 
     def add_options(self, parser):
         parser.add_argument(

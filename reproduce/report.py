@@ -5,7 +5,7 @@ import json
 import pathlib
 import statistics
 
-from reproduce.claims import CLAIM, CURVE, HOLDS, JUDGED, KINDS
+from reproduce.claims import CLAIM, CURVE, HOLDS, JUDGED, KINDS, headlines
 from reproduce.harness import cli
 from reproduce.harness.errors import UsageError
 from reproduce.harness.files import held, write_atomically
@@ -27,10 +27,12 @@ def write(root=ROOT):
     """
     root = pathlib.Path(root)
     with held(root / "results", ["report"]):
-        said = [_said_of(path) for path in sorted((root / "results").glob("*/summary.json"))]
-        if not said:
+        paths = sorted((root / "results").glob("*/summary.json"))
+        if not paths:
             raise UsageError(f"There is no summary.json in the folders of {root / 'results'}.")
-        sections, rows = zip(*said)
+        said = [_said_of(path) for path in paths]
+        summaries, sections, rows = zip(*said)
+        glance = _at_a_glance({summary["figure"]: summary for summary in summaries})
         parts = [
             "# Results",
             "Written by `python -m reproduce.report` from the records in these folders: every "
@@ -38,6 +40,7 @@ def write(root=ROOT):
             "measured otherwise; *holds in part*, in some of the readings or runs that the row "
             "names; *cannot be judged*, that what we measured does not decide it. Where the "
             "paper's own curves tell, the same criterion is applied to them.",
+            *glance,
             *sections,
         ]
         write_atomically(root / "results" / "README.md", "\n\n".join(parts) + "\n")
@@ -47,15 +50,27 @@ def write(root=ROOT):
 
 
 def _said_of(path):
-    """What is said of a results folder in its section, and in one row."""
+    """A results folder's summary, and what is said of it in its section, and in one row."""
     try:
         figure = json.loads(path.read_text(encoding="utf-8"))
-        return _section(figure), _overview(figure)
+        return figure, _section(figure), _overview(figure)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UsageError(
             f"{path} is no summary of this version ({type(error).__name__}: {error}). Start the "
             "command that made the folder again; with --resume it keeps the runs."
         ) from error
+
+
+def _at_a_glance(summaries):
+    """Heading, table and main finding; nothing where none of the figures has been run."""
+    try:
+        rows = headlines.table(summaries)
+        finding = headlines.main_finding(summaries)
+    except ValueError as error:
+        raise UsageError(f"The headlines do not fit the results: {error}") from error
+    if not rows:
+        return []
+    return ["## At a glance", _markdown_table(rows), *([finding] if finding else [])]
 
 
 def _around_results(path):

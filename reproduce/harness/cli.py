@@ -181,6 +181,11 @@ def asked_for(experiment, arguments, settings):
     return [run for run in runs if run.name in names]
 
 
+def how_to_go_on(experiment):
+    """What is said after Ctrl-C."""
+    return REPEATABLE if experiment.config_class is None else RESUMABLE
+
+
 def command(experiment):
     """The command that makes all that is committed of an experiment."""
     more = "" if experiment.config_class is None else " --everything"

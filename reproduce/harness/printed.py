@@ -1,7 +1,9 @@
 """What a command prints at its end: its own runs, then verdicts, then where the figure is."""
 
+import json
 import math
 import statistics
+import urllib.parse
 
 from reproduce.claims import JUDGED, format_table
 from reproduce.harness import cli
@@ -41,6 +43,15 @@ def results(experiment, runs, folder, conclusion, arguments, dataset):
     print(f"\n{'Figure' if experiment.drawn else 'Summary'}: {folder.path / kind}")
     if (folder.path / "logs").exists():
         print(f"TensorBoard: tensorboard --logdir {folder.path / 'logs'}")
+        # It sorts charts by name; pinned ones come first.
+        print(f"Then open {tensorboard_page(experiment.pinned)}")
+
+
+def tensorboard_page(tags, address="http://localhost:6006/"):
+    """The address of TensorBoard's page, with the charts of some tags on top, not smoothed."""
+    pins = [{"plugin": "scalars", "tag": tag} for tag in tags]
+    pinned = urllib.parse.quote(json.dumps(pins, separators=(",", ":")))
+    return f"{address}?smoothing=0&pinnedCards={pinned}#timeseries"
 
 
 def _row(experiment, record):

@@ -53,6 +53,7 @@ def test_a_curve_that_is_met_later_on_holds_in_part():
         return verdict_on([run], "1-layer of Figure 3 (left)")
 
     assert found(5_000).verdict == claims.HOLDS  # less than 1 % of the axis
+    assert "from iteration 20000 on" in found(10_000).measured  # a little more
     late = found(100_000)
     assert late.verdict == claims.PARTLY and "0.000 from iteration 200000 on" in late.measured
     assert found(600_000).verdict == claims.FAILS  # more than half of it
@@ -85,6 +86,9 @@ def test_depth_accelerates_where_every_deeper_network_gets_there_sooner():
     assert sooner.verdict == claims.HOLDS
     assert "which 2 of 2 starts survive, is reached 2.00 and 2.00 times sooner" in sooner.measured
     assert sooner.paper == "1.66 and 2.21 times sooner at iteration 995000"
+    # Where depth 1 is after 100 iterations, these are after 95: hardly sooner.
+    hardly = verdict_on(as_stated("fig3R_l4", (1, 0.968, 0.968), (1.5, 1.5, 1.5)), "accelerates")
+    assert hardly.verdict == claims.FAILS and "1.05 and 1.05 times sooner" in hardly.measured
     never = verdict_on(as_stated("fig3R_l4", (1, 0.5, 1.1), (1.5, 1, 1.2)), "accelerates")
     assert never.verdict == claims.FAILS and "2.00 and never times" in never.measured
 

@@ -192,6 +192,15 @@ def test_adagrad_is_compared_with_both_best_rates_of_gradient_descent(all_, some
     assert verdict.paper == "AdaGrad 1-layer 0.058, 1-layer 0.037 at iteration 995000"
 
 
+def test_one_survivor_is_none():
+    panel = figure4_left.PANEL
+    found = [record(panel, "GD 1-layer", [(0, 1.0), (100, 0.3)], 0.1, seed) for seed in range(3)]
+    found.append(record(panel, "GD 1-layer", [(0, 1.0), (100, 0.01)], 0.5, 0))
+    found += [lost(panel, "GD 1-layer", 0.5, seed) for seed in (1, 2)]
+    ((_, end, words),) = regression.baselines(found, "GD 1-layer")
+    assert end == 0.3 and words == "at 0.1, which 3 of 3 starts survive"
+
+
 @pytest.mark.parametrize("end, expected", [(0.1, claims.FAILS), (0.001, claims.HOLDS)])
 def test_orders_of_magnitude_are_a_factor_of_a_hundred(end, expected):
     panel = figure4_left.PANEL

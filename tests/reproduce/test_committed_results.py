@@ -17,6 +17,7 @@ from reproduce import (
     figure5_right,
     robustness,
 )
+from reproduce.claims import headlines
 from reproduce.harness import cli, config, records
 
 EXPERIMENTS = {
@@ -66,3 +67,42 @@ def test_a_summary_says_what_its_records_do(name):
     assert {key: found[key] for key in expected} == json.loads(json.dumps(expected))
     assert {verdict["kind"] for verdict in found["verdicts"]} <= set(claims.KINDS)
     assert {verdict["verdict"] for verdict in found["verdicts"]} <= {*claims.JUDGED}
+
+
+def summaries():
+    paths = (cli.ROOT / "results").glob("*/summary.json")
+    return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in paths}
+
+
+def test_the_headlines_fit_the_results_and_have_their_numbers():
+    rows = headlines.table(summaries())
+    assert len(rows) == len(headlines.HEADLINES) >= 12
+    text = (cli.ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    for row in rows:
+        assert f"| {' | '.join(row.values())} |" in text
+    finding = headlines.main_finding(summaries())
+    assert finding in text and "{" not in finding
+
+
+def test_of_what_was_not_run_the_headline_says_so():
+    found = summaries()
+    for verdict in found["figure3"]["verdicts"] + found["figure5_right"]["verdicts"]:
+        verdict.update(verdict=claims.NOT_RUN, measured="how")
+    rows = {row["verdict"] for row in headlines.table(found) if row["we find"] == ""}
+    assert rows == {"**not run**"} and headlines.main_finding(found) == ""
+
+
+@pytest.mark.parametrize("headline", [*headlines.HEADLINES, *headlines.MAIN_FINDING])
+def test_a_headline_is_refused_where_the_results_are_others(headline, monkeypatch):
+    monkeypatch.setattr(headlines, "HEADLINES", (headline,))
+    assert headlines.table({}) == []
+    for change, message in (
+        ({"verdict": "cannot be judged"}, "was written for"),
+        ({"measured": "nothing"}, "is not like"),
+        ({"statement": "another"}, "there is no statement like"),
+    ):
+        changed = summaries()
+        for verdict in changed[headline.figure]["verdicts"]:
+            verdict.update(change)
+        with pytest.raises(ValueError, match=message):
+            headlines.table(changed)

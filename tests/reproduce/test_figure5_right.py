@@ -162,7 +162,8 @@ def test_a_run_leaves_records_curves_summary_figure_and_logs(finished):
     ]
     lines = out.splitlines()
     assert lines[0] == "Some digits"
-    assert lines[-1] == f"TensorBoard: tensorboard --logdir {RESULTS}/logs"
+    assert lines[-2] == f"TensorBoard: tensorboard --logdir {RESULTS}/logs"
+    assert lines[-1].startswith("Then open http://localhost:6006/?smoothing=0&pinnedCards=")
     for seed in (0, 1):
         kept = (results / f"logs/original/seed-{seed}").iterdir()
         assert {path.name.split(".")[0] for path in kept} == {"events", "series"}

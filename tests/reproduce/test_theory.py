@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from reproduce import claims, report
+from reproduce.claims import headlines
 from reproduce.theory import (
     __main__,
+    conditioning,
     gradient_flow,
     line_integral,
     preconditioner,
@@ -371,9 +373,12 @@ def test_sublevel_sets_fail_for_a_jump(small_paths, monkeypatch):
 @pytest.fixture
 def two_rows(monkeypatch):
     monkeypatch.setattr(
-        __main__, "_statements", lambda: (warmup.observation_1, line_integral.footnote_1)
+        __main__, "_statements", lambda: (preconditioner.claim_2, line_integral.footnote_1)
     )
-    monkeypatch.setattr(two_points, "RATIOS", (1, 3))
+    for module in (two_points, conditioning):
+        monkeypatch.setattr(module, "RATIOS", (1, 3))
+    monkeypatch.setattr(conditioning, "TOLERANCES", (0.5, 0.2))
+    monkeypatch.setattr(headlines, "HEADLINES", ())
 
 
 def test_the_command_writes_what_the_report_reads(tmp_path, two_rows, capsys):
@@ -381,13 +386,14 @@ def test_the_command_writes_what_the_report_reads(tmp_path, two_rows, capsys):
     __main__.main(["--out", str(folder), "--quiet"])
     out = capsys.readouterr().out
     summary = json.loads((folder / "summary.json").read_text())
-    assert len(summary["verdicts"]) == 4
+    assert len(summary["verdicts"]) == 8
     for verdict in summary["verdicts"]:
         assert verdict["statement"] in out and verdict["measured"] in out
     (tmp_path / "README.md").write_text(f"{report.START}\n{report.END}")
     report.write(tmp_path)
     written = (tmp_path / "results" / "README.md").read_text()
-    assert "Observation 1" in written and "Computed without data" in written
+    assert "(Claim 2)" in written and "Errata of the sources" in written
+    assert "Computed without data" in written
     assert "figure.png" not in written
 
 
