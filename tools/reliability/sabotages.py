@@ -218,7 +218,8 @@ def main(arguments=None):
             (folder / sabotage.file).write_text(after, "utf-8")
             found = failed_tests(folder, [sabotage.tests])
             (folder / sabotage.file).write_text(before, "utf-8")
-            rows.append(table.Row(sabotage.what, 1, int(bool(found)), ", ".join(found[:1])))
+            noticed_by = found[0].rpartition("::")[2] if found else ""
+            rows.append(table.Row(sabotage.what, 1, int(bool(found)), noticed_by))
             print(rows[-1].markdown(NAME), end="", file=sys.stderr, flush=True)
     table.report(NAME, rows, options.write)
 
