@@ -180,7 +180,13 @@ def test_numbers_do_not_depend_on_how_often_progress_is_told():
 
 def test_the_second_network_trains_and_has_no_l2():
     training = dataclasses.replace(
-        DEEP, network="batch_normalized", validation_size=4, l2=0.0, batch_size=8, steps=3, learning_rate=0.1
+        DEEP,
+        network="batch_normalized",
+        validation_size=4,
+        l2=0.0,
+        batch_size=8,
+        steps=3,
+        learning_rate=0.1,
     )
     trained = mnist_convnet.train(training, Data)
     np.testing.assert_array_equal(trained.l2_term, 0)
