@@ -282,6 +282,7 @@ def trained():
     return model
 
 
+@pytest.mark.slow
 def test_a_collapsed_model_loads_where_the_package_is_not_installed(trained, tmp_path):
     folded = collapse(trained)
     inputs = drawn(2, 4, 6, 6, 2).astype("float32")

@@ -219,7 +219,16 @@ if keras.backend.backend() == "torch":
     del TOLERANCES[double_precision]  # Keras multiplies matrices of float64 in float32 there.
 
 
-@pytest.fixture(scope="module", params=MODELS, ids=lambda model: model.__name__)
+SLOW = {mobile_net_v2, mobile_net_v3}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(model, id=model.__name__, marks=[pytest.mark.slow] if model in SLOW else [])
+        for model in MODELS
+    ],
+)
 def case(request):
     """A model that has come some way from its initial values, converted, and converted back."""
     keras.utils.set_random_seed(0)

@@ -93,12 +93,20 @@ INNER = {
 }
 
 
-@pytest.mark.parametrize("name", INNER)
+def in_part_slow(*names):
+    """Parameters, those apart that are needed at each change marked as slow."""
+    return [
+        name if name in ("momentum", "adam") else pytest.param(name, marks=pytest.mark.slow)
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", in_part_slow(*INNER))
 def test_depth_1_is_the_inner_optimizer_bit_for_bit(name):
     assert_equal_weights(fit(EndToEnd(INNER[name](), depth=1)), fit(INNER[name]()))
 
 
-@pytest.mark.parametrize("name", INNER)
+@pytest.mark.parametrize("name", in_part_slow(*INNER))
 def test_depth_3_trains_with_every_inner_optimizer(name):
     model = network()
     model.compile(EndToEnd(INNER[name](), depth=3), "mse")
@@ -198,7 +206,7 @@ def test_a_convolution_kernel_is_a_matrix_of_receptive_field_by_output_channels(
 
 
 @pytest.mark.parametrize("refresh_every", [1, 3])
-@pytest.mark.parametrize("name", ["momentum", "adam", "average", "accumulation"])
+@pytest.mark.parametrize("name", in_part_slow("momentum", "adam", "average", "accumulation"))
 def test_a_saved_model_goes_on_as_if_it_had_not_been_interrupted(name, refresh_every, tmp_path):
     if name == "average" and keras.backend.backend() == "jax":
         pytest.skip("with JAX, Keras cannot go on from averages, whatever the optimizer")
