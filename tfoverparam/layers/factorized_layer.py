@@ -2,7 +2,6 @@
 
 import math
 import random
-import warnings
 
 import keras
 from keras import activations, constraints, initializers, layers, ops, regularizers
@@ -16,7 +15,7 @@ from tfoverparam.arguments import (
     hidden_widths,
 )
 from tfoverparam.initializers import (
-    BalancedFactor,
+    BalancedStart,
     derive_seed,
     own_seed,
     repeatable,
@@ -161,7 +160,9 @@ class FactorizedLayer(layers.Layer):
                 f"Received: a kernel of shape {tuple(kernel.shape)}"
             )
         check_finite(f"`kernel` of layer `{self.name}`", kernel)
-        matrix = widest_float(ops.reshape(kernel, (-1, self.kernel_shape[-1])))
+        matrix = ops.reshape(kernel, (-1, self.kernel_shape[-1]))
+        # No less than the factors hold, whose rounding is then all by which the product is off.
+        matrix = ops.cast(matrix, "float64" if self.variable_dtype == "float64" else "float32")
         widths = [int(factor.shape[1]) for factor in self.factors[:-1]]
         if balanced:
             seed = derive_seed(self._start_seed, 1)
@@ -244,17 +245,13 @@ class FactorizedLayer(layers.Layer):
             kernel_initializer = _as_matrix(kernel_initializer, self.kernel_shape)
         if self.depth == 1:
             return [kernel_initializer]
-        return [
-            BalancedFactor(
-                kernel_initializer,
-                kernel_shape=(rows, columns),
-                depth=self.depth,
-                hidden_units=widths,
-                index=index,
-                seed=derive_seed(self._start_seed, 1),
-            )
-            for index in range(self.depth)
-        ]
+        return BalancedStart(
+            kernel_initializer,
+            kernel_shape=(rows, columns),
+            depth=self.depth,
+            hidden_units=widths,
+            seed=derive_seed(self._start_seed, 1),
+        ).initializers()
 
     def _check_built(self, what):
         if not self.built:
@@ -307,10 +304,3 @@ def _as_matrix(initializer, kernel_shape):
         return ops.reshape(initializer(kernel_shape, dtype=dtype), shape)
 
     return draw
-
-
-def widest_float(matrix):
-    """In float64 where the backend has it: the product is then off by one rounding only."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # JAX without 64 bits goes on in 32 and says so.
-        return ops.cast(matrix, "float64")
