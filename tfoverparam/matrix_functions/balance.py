@@ -1,10 +1,7 @@
 """Balanced factors (Equation 7), and the distance from balance."""
 
-import functools
-
 import keras
 import numpy as np
-import threadpoolctl
 from keras import ops
 
 from tfoverparam.arguments import (
@@ -15,6 +12,7 @@ from tfoverparam.arguments import (
     checked_hidden_widths,
     hidden_widths,
 )
+from tfoverparam.lapack import one_thread
 
 
 def balanced_factors(kernel, depth, hidden_units=None, seed=0):
@@ -83,7 +81,7 @@ def balanced_factors(kernel, depth, hidden_units=None, seed=0):
     frames = [u[..., :rank]]
     first_row = 0
     for width in hidden_units:
-        with _one_thread():
+        with one_thread():
             q, r = xp.linalg.qr(gaussians[..., first_row : first_row + width, :])
         # The sign of R's diagonal is a convention of the QR routine: without it, Q is uniform.
         frames.append(xp.where(_diagonal(r, xp) < 0, -q, q))
@@ -124,30 +122,16 @@ def _singular_value_decomposition(kernel):
         v, s, u = _singular_value_decomposition(np.swapaxes(kernel, -1, -2))
         return u, s, v
     gram = np.swapaxes(kernel, -1, -2) @ kernel
-    with _one_thread():
+    with one_thread():
         v = np.linalg.eigh(gram)[1][..., ::-1]  # the largest singular value comes first
     columns = kernel @ v
     s = np.linalg.norm(columns, axis=-2)
     if np.all(s[..., -1] > 1e-4 * s[..., 0]):
         return columns / s[..., None, :], s, v
-    with _one_thread():
+    with one_thread():
         q, r = np.linalg.qr(columns)
     s = _diagonal(r, np)
     return np.where(s < 0, -q, q), np.abs(s)[..., 0, :], v
-
-
-def _one_thread():
-    """Keeps LAPACK to one thread.
-
-    Its threads wait for each other thousands of times, which gains little where cores are idle
-    and takes ten times as long where they are not.
-    """
-    return _thread_pools().limit(limits=1, user_api="blas")
-
-
-@functools.lru_cache(maxsize=1)
-def _thread_pools():
-    return threadpoolctl.ThreadpoolController()
 
 
 def imbalance(factors):
