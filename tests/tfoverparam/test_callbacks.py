@@ -283,7 +283,7 @@ def test_steps_count_on_from_the_initial_epoch():
 
 
 def test_epochs_before_the_initial_one_are_not_left():
-    # It needs some 1e4 iterations; of 3000 epochs of four steps two are left.
+    # Two epochs of four steps are left, and two steps of them made at the second report.
     model = linear_model(depth=3, start=NearZero(0.03))
     with pytest.warns(UserWarning, match="training has 6 left"):
         model.fit(
