@@ -218,8 +218,13 @@ def _check_kernel(linear_map, hidden_units):
 
 @contextlib.contextmanager
 def _undone_on_failure(model, layers):
-    """Brings `layers` of `model` back to what they are now if there is an error within."""
-    snapshots = [keras_private.Snapshot(layer) for layer in layers]
+    """Brings `layers` of `model`, and optimizers, back to what they are if an error is within."""
+    optimizers = [
+        each
+        for _, _, optimizer in compilation.optimizers_of(_models(model))
+        for each in keras_private.with_inner(optimizer)
+    ]
+    snapshots = [keras_private.Snapshot(each) for each in (*layers, *optimizers)]
     try:
         yield
     except BaseException:

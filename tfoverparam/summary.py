@@ -52,9 +52,9 @@ def summary(model, print_fn=print):
     >>> layer = FactorizedDense(2, depth=2, factor_initializer=ones, name="linear")
     >>> model = keras.Sequential([keras.Input((1,), dtype="int32"), embedding, layer], name="m")
     >>> summary(model)  # doctest: +ELLIPSIS
-    linear map           kernel  parameters  factors  ... rank  imbalance  singular values  step scale
+    linear map           kernel  parameters  factors ...  singular values  step scale
     m/tokens/embeddings     9x8          72  left out by default
-    m/linear/kernel         8x2          16  8x2 · 2x2  ...  1  0.750  8.000 to 0.000  16.000 to 0.000
+    m/linear/kernel         8x2          16  8x2 · 2x2 ...  8.000 to 0.000  16.000 to 0.000
     94 parameters trained, 90 deployed
     """
     if not isinstance(model, keras.Layer):
