@@ -31,7 +31,13 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras import layers  # noqa: E402
 
-from tfoverparam import BalanceMonitor, collapse, overparameterize  # noqa: E402
+from tfoverparam import (  # noqa: E402
+    BalanceMonitor,
+    FactorizedConv2D,
+    FactorizedDense,
+    collapse,
+    overparameterize,
+)
 from tfoverparam.layers.factorized_layer import FactorizedLayer  # noqa: E402
 
 STEPS = 10
@@ -70,18 +76,15 @@ def bottleneck(model):
     """The factors of the best approximation of each kernel of that rank."""
 
     def replace(layer):
-        twin = overparameterized.get(layer.name)
-        if twin is None:
-            return type(layer).from_config(layer.get_config())
-        config = twin.get_config()
-        width = "hidden_units" if "hidden_units" in config else "hidden_filters"
-        return type(twin).from_config({**config, width: BOTTLENECK})
+        config = layer.get_config()
+        for name in ("kernel_constraint", "quantization_config"):
+            config.pop(name, None)
+        if type(layer) is layers.Dense:
+            return FactorizedDense.from_config({**config, "hidden_units": BOTTLENECK})
+        if type(layer) is layers.Conv2D:
+            return FactorizedConv2D.from_config({**config, "hidden_filters": BOTTLENECK})
+        return type(layer).from_config(config)
 
-    overparameterized = {
-        layer.name: layer
-        for layer in overparameterize(model).layers
-        if isinstance(layer, FactorizedLayer)
-    }
     return keras.models.clone_model(model, clone_function=replace)
 
 
@@ -96,10 +99,10 @@ def with_lora(model):
 NETWORKS = {"mlp": mlp, "convnet": convnet}
 VARIANTS = {
     "as it is": lambda model: model,
-    "depth 2": lambda model: overparameterize(model, depth=2),
-    "depth 3": lambda model: overparameterize(model, depth=3),
+    "depth 2": lambda model: overparameterize(model, depth=2, verbose=0),
+    "depth 3": lambda model: overparameterize(model, depth=3, verbose=0),
     f"depth 2, width {BOTTLENECK}": bottleneck,
-    "collapsed": lambda model: collapse(overparameterize(model)),
+    "collapsed": lambda model: collapse(overparameterize(model, verbose=0)),
     f"LoRA, rank {BOTTLENECK}": with_lora,
 }
 
@@ -132,14 +135,14 @@ def multiplications(model, batch_size):
     """Of a forward pass; the backward pass has twice as many of each product."""
     total = 0
     for layer in model.layers:
-        if isinstance(layer, (layers.Dense, layers.Conv2D)):
+        if isinstance(layer, FactorizedLayer):
+            shapes = [tuple(factor.shape) for factor in layer.factors]
+        elif isinstance(layer, (layers.Dense, layers.Conv2D)):
             kernel = tuple(layer.kernel.shape)
             shapes = [(math.prod(kernel[:-1]), kernel[-1])]
             if getattr(layer, "lora_enabled", False):
                 total += BOTTLENECK * sum(shapes[0]) * shapes[0][1] // shapes[0][1]
                 total += shapes[0][0] * BOTTLENECK * shapes[0][1]
-        elif isinstance(layer, FactorizedLayer):
-            shapes = [tuple(factor.shape) for factor in layer.factors]
         else:
             continue
         rows = batch_size * math.prod(layer.output.shape[1:-1])
