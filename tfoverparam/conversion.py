@@ -22,7 +22,7 @@ from tfoverparam.arguments import (
 )
 from tfoverparam.initializers import derive_seed
 from tfoverparam.layer_tree import walk
-from tfoverparam.layers import in_place
+from tfoverparam.layers import in_place, recurrent
 from tfoverparam.layers.factorized_layer import FactorizedLayer
 from tfoverparam.linear_maps import linear_maps
 
@@ -110,6 +110,7 @@ def overparameterize(
             layer_seed = derive_seed(seed, index + 1)
             in_place.factorize(maps, depth, hidden_units, balanced, layer_seed)
         _check_products(chosen, kernels)
+        recurrent.renew(model)
         replacements = [(kernel, each.factors) for kernel, each in zip(kernels, chosen)]
         compilation.renew(models, optimizers, replacements)
         keras_private.renew_torch_parameters(model)
@@ -153,6 +154,7 @@ def collapse(model):
     with _undone_on_failure(model, [*factorized, *models]):
         for layer in factorized:
             layer.collapse()
+        recurrent.renew(model)
         replacements = [
             (variable, [each.kernel]) for each, old in zip(maps, factors) for variable in old
         ]
@@ -219,6 +221,7 @@ def _check_kernel(linear_map, hidden_units):
 @contextlib.contextmanager
 def _undone_on_failure(model, layers):
     """Brings `layers` of `model` back to what they are now if there is an error within."""
+    layers = [*layers, *recurrent.recurrent_layers(model)]
     snapshots = [keras_private.Snapshot(layer) for layer in layers]
     try:
         yield

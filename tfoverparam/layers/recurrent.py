@@ -35,12 +35,13 @@ class FactorizedCell:
 
 
 class RecurrentLayer:
-    """A mixin for the layer that has the loop over time."""
+    """A mixin for the layer that has the loop over time, or that has two of them read at once."""
 
     def call(self, *args, **kwargs):
         with contextlib.ExitStack() as stack:
             for cell in factorized_cells(self):
-                stack.enter_context(cell.products_held())
+                if not cell.is_holding:
+                    stack.enter_context(cell.products_held())
             return super().call(*args, **kwargs)
 
     def collapse(self):
@@ -56,14 +57,14 @@ class RecurrentLayer:
 
 
 def factorized_cells(layer):
-    """The factorized cells of a recurrent layer, stacked ones and those within other cells too."""
-    cells = walk(layer.cell) if isinstance(layer.cell, keras.Layer) else ()
-    return [cell for cell in cells if isinstance(cell, FactorizedCell)]
+    """The factorized cells within a layer, stacked ones and those of other cells too."""
+    return [each for each in walk(layer) if isinstance(each, FactorizedCell)]
 
 
 def recurrent_layers(model):
-    """All layers within `model` that have a loop over time."""
-    return [layer for layer in walk(model) if isinstance(layer, keras.layers.RNN)]
+    """All layers within `model` that read the kernels of cells in each step, or of two layers."""
+    kinds = (keras.layers.RNN, keras.layers.Bidirectional)
+    return [layer for layer in walk(model) if isinstance(layer, kinds)]
 
 
 def renew(model):

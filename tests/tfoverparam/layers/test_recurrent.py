@@ -201,6 +201,7 @@ def text_model():
     return model, np.random.default_rng(0).integers(0, 9, (16, 5))
 
 
+@pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 def test_training_and_files(tmp_path):
     model, inputs = text_model()
     targets = np.ones((16, 2), "float32")
