@@ -68,29 +68,32 @@ class FactorArguments(FactorizedLayer):
         # Python's generator, as Keras does for its own layers: `keras.utils.set_random_seed`
         # sets it. At depth 1 nothing is drawn from it that the built-in layer does not draw.
         start_seed = random.randint(1, 10**9) if seed is None and depth > 1 else seed
+        # Every factor redraws the kernel, so a generator is asked once, and here: `build` may
+        # run while a function is traced, where its state has no value.
+        start_initializer = kernel_initializer
+        if depth > 1 and factor_initializer is None:
+            start_initializer = repeatable(kernel_initializer)
         self.become_factorized(
             Factorization(
                 variables=("kernel",),
                 depth=depth,
                 hidden=hidden,
                 start_seed=start_seed,
+                start_initializer=start_initializer,
                 kernel_seed=seed,
                 factor_initializer=factor_initializer,
                 factor_regularizer=regularizers.get(factor_regularizer),
                 factor_constraint=constraints.get(factor_constraint),
             )
         )
-        # Every factor redraws the kernel, so a generator is asked once, and here: `build` may
-        # run while a function is traced, where its state has no value.
-        self._start_initializer = kernel_initializer
-        if depth > 1 and factor_initializer is None:
-            self._start_initializer = repeatable(kernel_initializer)
 
     def _start_of(self, kernel_initializer):
-        given = self.kernel_initializer
-        start = self._start_initializer if kernel_initializer is given else kernel_initializer
-        seed = self._factorization.kernel_seed
-        return with_seed(start, seed) if own_seed(given) is None and seed is not None else start
+        given, factorization = self.kernel_initializer, self._factorization
+        if kernel_initializer is given:
+            kernel_initializer = factorization.start_initializer
+        if own_seed(given) is None and self.seed is not None:
+            return with_seed(kernel_initializer, self.seed)
+        return kernel_initializer
 
     def collapse(self):
         if self.built and self._factorization.converted_from is None:

@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from tfoverparam.arguments import check_positive_integer
 from tfoverparam.layers.factor_arguments import FactorArguments
-from tfoverparam.layers.factorized_layer import factorized_kernel
+from tfoverparam.layers.factorized_layer import built_in_class, factorized_kernel
 
 # What an unknown size counts for where costs are compared: Keras's default batch size.
 _UNKNOWN_SIZE = 32
@@ -70,22 +70,33 @@ class _FactorizedConv(FactorArguments):
             **kwargs,
         )
 
+    def build(self, input_shape):
+        channels = input_shape[-1 if self.data_format == "channels_last" else 1]
+        if not channels or channels % self.groups:
+            raise ValueError(
+                "The number of input channels must be known, positive and evenly divisible by "
+                f"the number of groups. Received: input_shape={tuple(input_shape)} and "
+                f"groups={self.groups}"
+            )
+        # Not `super()`: Keras keeps this method for the built-in layer that `collapse` makes.
+        built_in_class(type(self)).build(self, input_shape)
+
     @property
     def hidden_filters(self):
         return self._factorization.hidden
 
     def call(self, inputs):
-        # The built-in layer convolves with the product.
+        ones = (1,) * len(self.kernel_size)
         if self._product_is_cheaper(inputs.shape):
-            return super().call(inputs)
-        spatial, *pointwise = self.factors
-        *size, channels, _ = self.factorized_kernels["kernel"].view.shape
-        outputs = self._convolve(inputs, ops.reshape(spatial, (*size, channels, -1)))
-        for factor in pointwise:
-            kernel = ops.reshape(factor, (*(1 for _ in size), *factor.shape))
-            outputs = ops.conv(outputs, kernel, data_format=self.data_format)
+            outputs = self._convolve(inputs, self.kernel)
+        else:
+            spatial, *pointwise = self.factors
+            shape = self.factorized_kernels["kernel"].view.shape
+            outputs = self._convolve(inputs, ops.reshape(spatial, (*shape[:-1], -1)))
+            for factor in pointwise:
+                kernel = ops.reshape(factor, (*ones, *factor.shape))
+                outputs = ops.conv(outputs, kernel, data_format=self.data_format)
         if self.bias is not None:
-            ones = (1 for _ in size)
             is_last = self.data_format == "channels_last"
             shape = (1, *ones, self.filters) if is_last else (1, self.filters, *ones)
             outputs = ops.add(outputs, ops.reshape(self.bias, shape))

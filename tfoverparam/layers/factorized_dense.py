@@ -6,7 +6,7 @@ from keras import layers, ops
 from tfoverparam import matrix_functions
 from tfoverparam.arguments import check_positive_integer
 from tfoverparam.layers.factor_arguments import FactorArguments
-from tfoverparam.layers.factorized_layer import factorized_kernel
+from tfoverparam.layers.factorized_layer import built_in_class, factorized_kernel
 
 
 @keras.saving.register_keras_serializable(package="tfoverparam")
@@ -121,6 +121,15 @@ class FactorizedDense(FactorArguments, layers.Dense):
             seed=seed,
             **kwargs,
         )
+
+    def build(self, input_shape):
+        if not input_shape[-1]:
+            raise ValueError(
+                "The last dimension of the inputs to `FactorizedDense` must be known and "
+                f"positive. Received: input_shape={tuple(input_shape)}"
+            )
+        # Not `super()`: Keras keeps this method for the built-in layer that `collapse` makes.
+        built_in_class(type(self)).build(self, input_shape)
 
     @property
     def hidden_units(self):

@@ -24,6 +24,8 @@ class Factorization:
         depth: Number of factors of each.
         hidden: Widths of the hidden layers, as `checked_hidden_widths` returns them.
         start_seed: Integer seed of the initial values.
+        start_initializer: What draws the kernel, the same in each call; where there is a
+            constructor.
         kernel_seed: Integer seed for kernel initializers without their own, or `None`.
         factor_initializer, factor_regularizer, factor_constraint: See `FactorizedDense`.
         converted_from: The class that the layer had before it was converted in place, or `None`.
@@ -35,6 +37,7 @@ class Factorization:
     depth: int
     hidden: int | list[int] | None
     start_seed: int | None
+    start_initializer: keras.Initializer | None = None
     kernel_seed: int | None = None
     factor_initializer: keras.Initializer | None = None
     factor_regularizer: keras.Regularizer | None = None
@@ -231,9 +234,7 @@ class FactorizedLayer(layers.Layer):
             The layer.
         """
         factorization = self._factorization
-        cls = factorization.converted_from or next(
-            each for each in type(self).__mro__ if not issubclass(each, FactorizedLayer)
-        )
+        cls = factorization.converted_from or built_in_class(type(self))
         kernels = {}
         for name, factors in factorization.kernels.items():
             product = factors.exact_kernel()
@@ -270,6 +271,11 @@ class FactorizedLayer(layers.Layer):
     def _check_built(self, what):
         if not self.factorized_kernels:
             raise AttributeError(f"You must build the layer before accessing `{what}`.")
+
+
+def built_in_class(cls):
+    """The class that a factorized layer's is made of; that of another layer is itself."""
+    return next(each for each in cls.__mro__ if not issubclass(each, FactorizedLayer))
 
 
 def factorized_kernel(name):

@@ -73,11 +73,10 @@ class KernelFactors:
 
     def singular_values(self):
         """Singular values of the product in descending order, `(min(d, k),)`, or of each."""
-        product = matrix_functions.end_to_end_kernel(self.variables)
-        product = ops.convert_to_tensor(product)
-        if keras.backend.standardize_dtype(product.dtype) not in ("float32", "float64"):
-            product = ops.cast(product, "float32")
-        return ops.svd(product, compute_uv=False)
+        factors = [ops.convert_to_tensor(variable) for variable in self.variables]
+        if keras.backend.standardize_dtype(factors[0].dtype) not in ("float32", "float64"):
+            factors = [ops.cast(factor, "float32") for factor in factors]
+        return ops.svd(matrix_functions.end_to_end_kernel(factors), compute_uv=False)
 
     def exact_kernel(self):
         """The product, multiplied in float64 on the host and rounded once."""

@@ -113,7 +113,8 @@ def squared_norm_of_product(factors):
     step against `3 d h k` by way of the product. The cheaper way is taken; both are exact.
 
     Args:
-        factors: A sequence of matrices that can be multiplied in this order.
+        factors: A sequence of matrices that can be multiplied in this order, or of stacks of
+            them, whose squared norms are added.
 
     Returns:
         A scalar tensor.
@@ -125,7 +126,7 @@ def squared_norm_of_product(factors):
     >>> float(squared_norm_of_product([2 * keras.ops.ones((9, 2)), keras.ops.ones((2, 1))]))
     144.0
     """
-    if len(factors) == 2:
+    if len(factors) == 2 and len(factors[0].shape) == 2:
         (d, h), k = factors[0].shape, factors[1].shape[1]
         if 2 * h * (d + k) < 3 * d * k:
             # Reshaping reads the variables at no cost: a custom gradient takes tensors only.
