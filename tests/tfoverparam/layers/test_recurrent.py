@@ -8,7 +8,8 @@ import pytest
 from keras import layers, ops
 from tfoverparam import collapse, linear_maps, overparameterize
 
-EPSILON = float(np.finfo("float32").eps)
+from tests.tfoverparam.oracles import assert_close, assert_conversion_changes_nothing
+
 SEQUENCES, FILMS = (5, 4), {1: (3, 6, 2), 2: (3, 5, 5, 2), 3: (3, 4, 4, 4, 2)}
 
 
@@ -16,7 +17,7 @@ def conv_lstm(rank):
     return getattr(layers, f"ConvLSTM{rank}D")(3, 2, padding="same", recurrent_dropout=0.1)
 
 
-# Layer, shape of its inputs, number of kernels.
+# Layer, shape of its inputs, number of kernels. The fast tests have one of a kind.
 RECURRENT = {
     "lstm": (lambda: layers.LSTM(3), SEQUENCES, 2),
     "lstm, parts by themselves": (lambda: layers.LSTM(3, implementation=1), SEQUENCES, 2),
@@ -39,7 +40,14 @@ RECURRENT = {
 }
 
 
-@pytest.fixture(params=RECURRENT)
+QUICK = {"lstm", "gru of another form", "stacked cells", "both directions", "conv lstm 1D"}
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in RECURRENT
+    ]
+)
 def case(request):
     """A model of the layer, its inputs, and how many kernels it has."""
     keras.utils.set_random_seed(0)
@@ -52,42 +60,10 @@ def cells_of(model):
     return list({id(each.layer): each.layer for each in linear_maps(model)}.values())
 
 
-def close(found, expected, rtol=1e-5):
-    found, expected = np.asarray(found), np.asarray(expected)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=rtol * np.abs(expected).max())
-
-
 def test_outputs_and_gradients_are_those_of_the_plain_layer(case, layer_gradients):
     model, inputs, count = case
-    plain, classes = model(inputs), [type(layer) for layer in model.layers]
-    cotangent = np.random.default_rng(1).normal(size=plain.shape).astype("float32")
-    before = layer_gradients(model, inputs, cotangent)
-    by_path = dict(zip([v.path for v in model.trainable_variables], before[1:], strict=True))
-    overparameterize(model, depth=3, verbose=0)
-    maps = linear_maps(model)
-    assert len(maps) == count and all(each.is_factorized for each in maps)
-    assert [type(layer).__name__ for layer in model.layers] == [cls.__name__ for cls in classes]
-    close(model(inputs), plain)
-
-    after = layer_gradients(model, inputs, cotangent)
-    close(after[0], before[0])
-    factors = [id(factor) for each in maps for factor in each.factors]
-    found = dict(zip(map(id, model.trainable_variables), after[1:], strict=True))
-    for variable in model.trainable_variables:
-        if id(variable) not in factors:
-            close(found[id(variable)], by_path[variable.path])
-    for each in maps:
-        # A_j' G B_j', with A_j and B_j what is before and after the factor in the product.
-        a, b, c = (np.asarray(factor) for factor in each.factors)
-        gradient = np.asarray(each.view.to_matrices(ops.convert_to_tensor(by_path[each.path])))
-        expected = gradient @ (b @ c).T, a.T @ gradient @ c.T, (a @ b).T @ gradient
-        for factor, one in zip(each.factors, expected):
-            close(found[id(factor)], one, rtol=1e-4)
-
-    collapse(model)
-    close(model(inputs), plain)
-    assert [type(layer) for layer in model.layers] == classes
-    assert not any(each.is_factorized for each in linear_maps(model))
+    maps = assert_conversion_changes_nothing(model, inputs, layer_gradients)
+    assert len(maps) == len(linear_maps(model)) == count
 
 
 def test_nothing_is_held_after_a_call_and_an_error(case):
@@ -99,7 +75,7 @@ def test_nothing_is_held_after_a_call_and_an_error(case):
     with pytest.raises(Exception):
         model(np.ones((2, 5, 1, 1)))
     assert not any(cell.is_holding for cell in cells)
-    close(model(inputs), outputs)
+    assert_close(model(inputs), outputs)
 
 
 def count_of(model, inputs):
@@ -153,7 +129,7 @@ def test_a_cell_by_itself_multiplies_once_in_each_step(implementation):
     kernel = factors.kernel
     factors.kernel = lambda: products.append(0) or kernel()
     output, _ = cell(inputs, state)
-    close(output, expected)
+    assert_close(output, expected)
     assert len(products) == 1
 
 
@@ -174,7 +150,7 @@ def test_half_precision_is_that_of_the_cell():
     cell.call = spy
     assert model(inputs).dtype == plain.dtype
     assert set(seen) == {"bfloat16"}
-    close(model(inputs), plain, rtol=8 * 2.0**-8)
+    assert_close(model(inputs), plain, rtol=8 * 2.0**-8)
 
 
 @pytest.mark.parametrize("make", [layers.LSTM, layers.GRU, layers.SimpleRNN])
@@ -214,7 +190,7 @@ def test_training_and_files(tmp_path):
     model.save_weights(tmp_path / "model.weights.h5")
     plain, _ = text_model()
     plain.load_weights(tmp_path / "model.weights.h5")
-    close(plain.predict(inputs, verbose=0), outputs)
+    assert_close(plain.predict(inputs, verbose=0), outputs)
     overparameterize(plain, verbose=0, seed=1)
     plain.load_weights(tmp_path / "model.weights.h5")
     for one, other in zip(plain.weights, model.weights, strict=True):
@@ -223,7 +199,7 @@ def test_training_and_files(tmp_path):
     collapse(model)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    close(loaded.predict(inputs, verbose=0), outputs)
+    assert_close(loaded.predict(inputs, verbose=0), outputs)
 
 
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
@@ -233,7 +209,7 @@ def test_a_keras_file_of_a_converted_model_loads(tmp_path):
     outputs = model.predict(inputs, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    close(loaded.predict(inputs, verbose=0), outputs)
+    assert_close(loaded.predict(inputs, verbose=0), outputs)
 
 
 @keras.saving.register_keras_serializable(package="test_recurrent")
@@ -253,6 +229,6 @@ def test_a_users_subclass_keeps_its_methods_and_its_name_in_files(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert type(loaded.layers[0]) is Echo
-    close(loaded(inputs), model(inputs))
+    assert_close(loaded(inputs), model(inputs))
     assert layer.collapse() is layer and type(layer) is Echo
     assert not linear_maps(model)[0].is_factorized
