@@ -9,9 +9,20 @@ import numpy as np
 import pytest
 from tfoverparam import collapse, linear_maps, overparameterize
 from tfoverparam.layer_tree import walk
+from tfoverparam.layers import kernel_factors
 
 from tests.tfoverparam.zoo import registry
 
+# What Keras and KerasHub say of models that they make themselves.
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore:{message}")
+    for message in (
+        ":DeprecationWarning",
+        "Gradients do not exist for variables",
+        "Layer .* looks like it has unbuilt state",
+        ".shuffle=True. was passed",
+    )
+]
 ENTRIES = registry.the_zoo()
 TOLERANCE = 1e-5  # of the largest output
 
@@ -40,8 +51,6 @@ def methods_of(model):
     return found
 
 
-# KerasHub's own files, and those that it imports, warn of what they do.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", parameters(ENTRIES))
 def test_the_same_model_before_and_after(name):
     model, inputs = made(name)
@@ -64,14 +73,11 @@ def test_the_same_model_before_and_after(name):
     assert methods_of(model) == methods
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", parameters(ENTRIES))
-def test_a_kernel_of_the_other_sign_or_in_another_place_is_noticed(name, monkeypatch):
+def test_a_kernel_of_the_other_sign_is_noticed(name, monkeypatch):
     model, inputs = made(name)
     maps = [each for each in linear_maps(model) if each.is_default]
     before = [np.asarray(each.kernel) for each in maps]
-    from tfoverparam.layers import kernel_factors
-
     values, calls = kernel_factors.factor_values, []
     chosen = np.random.default_rng(0).integers(len(maps))
 
@@ -87,7 +93,6 @@ def test_a_kernel_of_the_other_sign_or_in_another_place_is_noticed(name, monkeyp
         np.testing.assert_array_equal(np.asarray(each.kernel), kernel)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", parameters(ENTRIES))
 def test_the_share_that_is_factorized(name):
     model, _ = made(name)

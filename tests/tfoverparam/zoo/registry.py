@@ -78,7 +78,7 @@ def largest_gap(outputs, others):
 def train(model, inputs):
     """One step of training, by the model's own `train_step`."""
     if not model.compiled:
-        model.compile(keras.optimizers.SGD(1e-4), "mse", jit_compile=False)
+        model.compile(keras.optimizers.SGD(1e-3, clipnorm=1.0), "mse", jit_compile=False)
         outputs = model(inputs, training=False)
         targets = keras.tree.map_structure(lambda each: np.zeros(each.shape, "float32"), outputs)
         return model.train_on_batch(inputs, targets)

@@ -150,7 +150,7 @@ def nano_gpt():
 
 
 class GAN(keras.Model):
-    """Of keras.io's "DCGAN to generate face images", with the gradients of any backend."""
+    """After keras.io's "DCGAN to generate face images"."""
 
     def __init__(self, discriminator, generator, latent_dim):
         super().__init__()
@@ -161,8 +161,8 @@ class GAN(keras.Model):
         return self.discriminator(self.generator(inputs))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        fake = self.generator(keras.random.normal((len(x), self.latent_dim), seed=0))
-        real = keras.ops.reshape(x, (-1, 3, 4))[:, 0]
+        noise = keras.random.normal((ops.shape(x)[0], self.latent_dim), seed=0)
+        fake, real = self.generator(noise), x[:, :4]
         return ops.mean(self.discriminator(fake)) - ops.mean(self.discriminator(real))
 
 
