@@ -2,7 +2,17 @@
 
 import keras
 
-from tfoverparam.keras_private import copy_weight_decay_exclusions, renew_compiled_functions
+from tfoverparam import keras_private
+
+
+def optimizers_of(models):
+    """The optimizers in the attributes of models: a list of `(model, attribute, optimizer)`."""
+    return [
+        (model, name, value)
+        for model in models
+        for name, value in vars(model).items()
+        if isinstance(value, keras.optimizers.Optimizer)
+    ]
 
 
 def fresh_optimizers(models):
@@ -13,24 +23,24 @@ def fresh_optimizers(models):
 
     Returns:
         A list of `(model, attribute, optimizer, twin)`, the twin of the same configuration and
-        without steps.
+        without steps. An optimizer without steps is its own twin.
 
     Raises:
         ValueError: If an optimizer cannot be made anew by its configuration.
     """
     found = []
-    for model in models:
-        for name, optimizer in vars(model).items():
-            if isinstance(optimizer, keras.optimizers.Optimizer) and optimizer.built:
-                try:
-                    twin = type(optimizer).from_config(optimizer.get_config())
-                except Exception as error:
-                    raise ValueError(
-                        f"The optimizer in `{name}` of model `{model.name}` has made steps, and "
-                        "cannot be made anew by its configuration. Compile the model with a new "
-                        f"one first. {type(optimizer).__name__} says: {error}"
-                    ) from error
-                found.append((model, name, optimizer, twin))
+    for model, name, optimizer in optimizers_of(models):
+        twin = optimizer
+        if optimizer.built:
+            try:
+                twin = type(optimizer).from_config(optimizer.get_config())
+            except Exception as error:
+                raise ValueError(
+                    f"The optimizer in `{name}` of model `{model.name}` has made steps, and "
+                    "cannot be made anew by its configuration. Compile the model with a new "
+                    f"one first. {type(optimizer).__name__} says: {error}"
+                ) from error
+        found.append((model, name, optimizer, twin))
     return found
 
 
@@ -43,10 +53,7 @@ def renew(models, optimizers, replacements):
         replacements: Pairs of a variable and the list of those in its place.
     """
     for model, name, optimizer, twin in optimizers:
-        copy_weight_decay_exclusions(optimizer, twin, replacements)
+        keras_private.copy_weight_decay_exclusions(optimizer, twin, replacements)
         setattr(model, name, twin)
     for model in models:
-        for optimizer in vars(model).values():
-            if isinstance(optimizer, keras.optimizers.Optimizer) and not optimizer.built:
-                copy_weight_decay_exclusions(optimizer, optimizer, replacements)
-        renew_compiled_functions(model)
+        keras_private.renew_compiled_functions(model)

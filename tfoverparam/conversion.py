@@ -166,7 +166,9 @@ def collapse(model):
 def _check_model(model):
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a `keras.Model`. Received: model={model!r}")
-    if not model.built:
+    # A model that only trains others, as of a GAN, may have no `call`, and never be built itself.
+    others = [layer for layer in walk(model) if layer is not model]
+    if not model.built and not (others and all(layer.built for layer in others)):
         raise ValueError(
             f"Model `{model.name}` is not built, so there is no function to keep. Call it on data "
             "first, or `build` it."
@@ -220,9 +222,14 @@ def _check_kernel(linear_map, hidden_units):
 
 @contextlib.contextmanager
 def _undone_on_failure(model, layers):
-    """Brings `layers` of `model` back to what they are now if there is an error within."""
-    layers = [*layers, *recurrent.recurrent_layers(model)]
-    snapshots = [keras_private.Snapshot(layer) for layer in layers]
+    """Brings `layers` of `model`, and optimizers, back to what they are if an error is within."""
+    optimizers = [
+        each
+        for _, _, optimizer in compilation.optimizers_of(_models(model))
+        for each in keras_private.with_inner(optimizer)
+    ]
+    changed = (*layers, *recurrent.recurrent_layers(model), *optimizers)
+    snapshots = [keras_private.Snapshot(each) for each in changed]
     try:
         yield
     except BaseException:

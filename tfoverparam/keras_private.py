@@ -122,18 +122,19 @@ def stand_ins(layer, replacements):
 
 
 class Snapshot:
-    """A layer as it is now, for `restore` to bring back."""
+    """A layer, or an optimizer, as it is now, for `restore` to bring back."""
 
     def __init__(self, layer):
         self._layer = layer
         self._class = type(layer)
         self._attributes = dict(vars(layer))
-        # Keras's and TensorFlow's lists of what the layer holds are changed where they stand.
-        self._contents = {
-            name: value.copy()
-            for name, value in self._attributes.items()
-            if type(value) in (list, dict, set)
-        }
+        # Lists of what the layer holds, Keras's and TensorFlow's, are changed where they stand.
+        self._contents = [
+            (kind, value, kind(value))
+            for value in self._attributes.values()
+            for kind in (list, dict, set)
+            if issubclass(type(value), kind)
+        ]
         self._stored_ids = {
             name: ids.copy() for name, ids in layer._tracker.stored_ids.items()
         }
@@ -144,10 +145,10 @@ class Snapshot:
         layer.__class__ = self._class
         vars(layer).clear()
         vars(layer).update(self._attributes)
-        for name, contents in self._contents.items():
-            value = self._attributes[name]
-            value.clear()
-            (value.extend if isinstance(value, list) else value.update)(contents)
+        for kind, value, contents in self._contents:
+            # By the methods of the plain kind: those of Keras's lists would track anew.
+            kind.clear(value)
+            (list.extend if kind is list else kind.update)(value, contents)
         layer._tracker.stored_ids.update(self._stored_ids)
         layer._tracker.locked = self._is_locked
 
@@ -173,19 +174,21 @@ def copy_weight_decay_exclusions(optimizer, twin, replacements):
         twin: One of the same configuration, not built.
         replacements: Pairs of a variable and the list of those in its place.
     """
-    for one, other in zip(_chain(optimizer), _chain(twin)):
+    for one, other in zip(with_inner(optimizer), with_inner(twin)):
         keys = set(getattr(one, "_exclude_from_weight_decay", ()))
         for variable, others in replacements:
             if one._var_key(variable) in keys:
                 keys |= {other._var_key(each) for each in others}
+        # The key of a variable that is no more may become that of another one.
+        keys -= {one._var_key(variable) for variable, _ in replacements}
         pattern = getattr(one, "_exclude_from_weight_decay_pattern", None)
         if keys or pattern is not None:
             other.exclude_from_weight_decay(var_names=pattern and [pattern.pattern])
             other._exclude_from_weight_decay = keys
 
 
-def _chain(optimizer):
-    """An optimizer and those that it wraps."""
+def with_inner(optimizer):
+    """An optimizer, and those that it wraps, from the outside to the inside."""
     while optimizer is not None:
         yield optimizer
         optimizer = getattr(optimizer, "inner_optimizer", None)

@@ -18,7 +18,7 @@ class Entry:
         make: Function of nothing to a model that is built and a batch of inputs.
         kind: Heading of the table.
         share: Least share of the kernels' parameters that is to be factorized.
-        needs: Module that it needs beside Keras, or `None`.
+        needs: Module that it needs beside Keras, `"tensorflow"` as the backend, or `None`.
         is_quick: Whether the fast tests have it.
     """
 
@@ -63,7 +63,8 @@ def randomized(model):
 
 def outputs_of(model, inputs):
     """What the model computes, a list of arrays of float64."""
-    outputs = keras.tree.flatten(model(inputs, training=False))
+    function = getattr(model, "compute", model)  # of one without `call`
+    outputs = keras.tree.flatten(function(inputs, training=False))
     return [np.asarray(each).astype("float64") for each in outputs]
 
 
@@ -76,13 +77,17 @@ def largest_gap(outputs, others):
 
 
 def train(model, inputs):
-    """One step of training, by the model's own `train_step`."""
-    if not model.compiled:
+    """One step of training: by what the model is compiled with, else by the mean square."""
+    if model.compiled and model.loss is None:  # the model has its own
+        model.fit(inputs, batch_size=len(inputs), verbose=0)
+        return
+    outputs = model(inputs, training=False)
+    if model.compiled:  # for classes
+        targets = np.zeros(outputs.shape[:-1], "int32")
+    else:
         model.compile(keras.optimizers.SGD(1e-3, clipnorm=1.0), "mse", jit_compile=False)
-        outputs = model(inputs, training=False)
         targets = keras.tree.map_structure(lambda each: np.zeros(each.shape, "float32"), outputs)
-        return model.train_on_batch(inputs, targets)
-    return model.fit(inputs, batch_size=len(keras.tree.flatten(inputs)[0]), verbose=0)
+    model.train_on_batch(inputs, targets)
 
 
 def kernels(model):
