@@ -12,7 +12,7 @@ from tfoverparam import collapse, linear_maps, overparameterize
 from tfoverparam.layer_tree import walk
 from tfoverparam.layers import kernel_factors
 
-from tests.tfoverparam.zoo import registry
+from tests.tfoverparam.zoo import registry, table
 
 # What Keras and KerasHub say of models that they make themselves.
 pytestmark = [
@@ -99,7 +99,8 @@ def test_a_kernel_of_the_other_sign_is_noticed(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", parameters(ENTRIES))
-def test_the_share_that_is_factorized(name):
+def test_the_share_that_is_factorized_is_that_of_the_page(name):
     model, _ = made(name)
-    total, factorized = registry.parameters(model)
+    total, factorized = registry.parameters(model, ENTRIES[name].apart)
     assert factorized >= ENTRIES[name].share * total
+    assert table.row(name, ENTRIES[name], model) + "\n" in table.PAGE.read_text(encoding="utf-8")

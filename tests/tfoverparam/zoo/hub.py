@@ -9,8 +9,8 @@ SIZES = {"vocabulary_size": 30, "num_layers": 2, "hidden_dim": 16, "intermediate
 TEXT = {"token_ids": TOKENS, "padding_mask": np.ones_like(TOKENS)}
 
 
-def hub(name, share=0.98, is_quick=False):
-    return entry(name, "KerasHub", share, needs="keras_hub", is_quick=is_quick)
+def hub(name, **arguments):
+    return entry(name, "KerasHub", 0.98, needs="keras_hub", **arguments)
 
 
 @hub("BertBackbone", is_quick=True)
@@ -92,7 +92,7 @@ def whisper():
 
 
 # The experts' kernels are weights of a layer of KerasHub's own, which multiplies by them itself.
-@hub("MixtralBackbone", share=0.2)
+@hub("MixtralBackbone", apart="expert_feedforward")
 def mixtral():
     import keras_hub
 

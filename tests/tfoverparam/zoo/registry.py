@@ -18,6 +18,7 @@ class Entry:
         make: Function of nothing to a model that is built and a batch of inputs.
         kind: Heading of the table.
         share: Least share of the kernels' parameters that is to be factorized.
+        apart: Part of the names of weights that this share leaves out.
         needs: Module that it needs beside Keras, `"tensorflow"` as the backend, or `None`.
         is_quick: Whether the fast tests have it.
     """
@@ -25,6 +26,7 @@ class Entry:
     make: collections.abc.Callable
     kind: str
     share: float
+    apart: str | None
     needs: str | None
     is_quick: bool
 
@@ -32,11 +34,11 @@ class Entry:
 ZOO: dict[str, Entry] = {}
 
 
-def entry(name, kind, share, needs=None, is_quick=False):
+def entry(name, kind, share, apart=None, needs=None, is_quick=False):
     """Has a function that makes a model enter the zoo."""
 
     def enter(make):
-        ZOO[name] = Entry(make, kind, share, needs, is_quick)
+        ZOO[name] = Entry(make, kind, share, apart, needs, is_quick)
         return make
 
     return enter
@@ -103,8 +105,15 @@ def kernels(model):
     ]
 
 
-def parameters(model):
-    """How many parameters its kernels have, and how many of those `overparameterize` takes in."""
+def parameters(model, apart=None):
+    """How many parameters its kernels have, and how many of those `overparameterize` takes in.
+
+    Args:
+        model: A plain model.
+        apart: Part of the names of weights that do not count.
+    """
     taken = {each.path for each in linear_maps(model) if each.is_default and each.reason is None}
     sizes = {weight.path: math.prod(weight.shape) for weight in kernels(model)}
+    if apart is not None:
+        sizes = {path: size for path, size in sizes.items() if apart not in path}
     return sum(sizes.values()), sum(size for path, size in sizes.items() if path in taken)
