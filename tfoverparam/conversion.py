@@ -22,7 +22,7 @@ from tfoverparam.arguments import (
 )
 from tfoverparam.initializers import derive_seed
 from tfoverparam.layer_tree import walk
-from tfoverparam.layers import in_place
+from tfoverparam.layers import in_place, recurrent
 from tfoverparam.layers.factorized_layer import FactorizedLayer
 from tfoverparam.linear_maps import linear_maps
 
@@ -110,6 +110,7 @@ def overparameterize(
             layer_seed = derive_seed(seed, index + 1)
             in_place.factorize(maps, depth, hidden_units, balanced, layer_seed)
         _check_products(chosen, kernels)
+        recurrent.renew(model)
         replacements = [(kernel, each.factors) for kernel, each in zip(kernels, chosen)]
         compilation.renew(models, optimizers, replacements)
         keras_private.renew_torch_parameters(model)
@@ -153,6 +154,7 @@ def collapse(model):
     with _undone_on_failure(model, [*factorized, *models]):
         for layer in factorized:
             layer.collapse()
+        recurrent.renew(model)
         replacements = [
             (variable, [each.kernel]) for each, old in zip(maps, factors) for variable in old
         ]
@@ -164,7 +166,9 @@ def collapse(model):
 def _check_model(model):
     if not isinstance(model, keras.Model):
         raise ValueError(f"`model` must be a `keras.Model`. Received: model={model!r}")
-    if not model.built:
+    # A model that only trains others, as of a GAN, may have no `call`, and never be built itself.
+    others = [layer for layer in walk(model) if layer is not model]
+    if not model.built and not (others and all(layer.built for layer in others)):
         raise ValueError(
             f"Model `{model.name}` is not built, so there is no function to keep. Call it on data "
             "first, or `build` it."
@@ -224,7 +228,8 @@ def _undone_on_failure(model, layers):
         for _, _, optimizer in compilation.optimizers_of(_models(model))
         for each in keras_private.with_inner(optimizer)
     ]
-    snapshots = [keras_private.Snapshot(each) for each in (*layers, *optimizers)]
+    changed = (*layers, *recurrent.recurrent_layers(model), *optimizers)
+    snapshots = [keras_private.Snapshot(each) for each in changed]
     try:
         yield
     except BaseException:

@@ -279,14 +279,22 @@ def _maps_of(layer, holders):
         factors = _factors_of(layer, kind.variable)
         if factors is not None:
             path = factors.variables[0].path.removesuffix("_0")
-            yield LinearMap(layer, kind.variable, factors.view, path, kind.is_default)
+            is_default = _is_default(kind, layer, factors.view.shape)
+            yield LinearMap(layer, kind.variable, factors.view, path, is_default)
             continue
         kernel = _variable_of(layer, kind.variable)
         if kernel is not None:
             reason = _reason(layer, kind.variable, kernel, holders[id(kernel)])
             is_packed = reason == _QUANTIZED
             view = (_last_axis_out if is_packed else kind.view)(layer, tuple(kernel.shape))
-            yield LinearMap(layer, kind.variable, view, kernel.path, kind.is_default, reason)
+            is_default = _is_default(kind, layer, view.shape)
+            yield LinearMap(layer, kind.variable, view, kernel.path, is_default, reason)
+
+
+def _is_default(kind, layer, shape):
+    # A convolution of one channel a group, as in ConvNeXt, is depthwise under another name.
+    is_depthwise = getattr(layer, "groups", 1) > 1 and shape[-2] == 1
+    return kind.is_default and not is_depthwise
 
 
 _QUANTIZED = "the layer is quantized"

@@ -225,13 +225,12 @@ def test_each_epoch_has_a_report_of_its_own():
     assert [call for call, logs in enumerate(recorder.logs) if "imbalance" in logs] == [0, 4, 8]
 
 
-@keras.saving.register_keras_serializable(package="test_callbacks")
 class OwnTraining(keras.Model):
     """Is built in its first batch, and trained by an optimizer of its own."""
 
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.linear = FactorizedDense(3, name="f")
+    def __init__(self, linear):
+        super().__init__()
+        self.linear = linear
         self.own = keras.optimizers.SGD(0.05)
 
     def call(self, inputs):
@@ -254,7 +253,8 @@ class OwnTraining(keras.Model):
 @pytest.mark.tensorflow("a train_step that is written with a tape")
 def test_a_model_that_is_built_and_trained_by_its_own_train_step(tmp_path):
     accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    model, monitor = OwnTraining(), BalanceMonitor(every=2, log_dir=tmp_path)
+    model = OwnTraining(FactorizedDense(3, name="f"))
+    monitor = BalanceMonitor(every=2, log_dir=tmp_path)
     model.compile(run_eagerly=True)
     fit(model, monitor, epochs=2)
     # Of the first batch there is no report, as there were no factors before it.
@@ -266,8 +266,7 @@ def test_a_model_that_is_built_and_trained_by_its_own_train_step(tmp_path):
 
 @pytest.mark.tensorflow("run_eagerly builds the model in its first batch")
 def test_a_model_that_turns_out_to_have_nothing_to_see():
-    model = OwnTraining()
-    model.linear = layers.Dense(3)
+    model = OwnTraining(layers.Dense(3))
     model.compile(run_eagerly=True)
     with pytest.raises(ValueError, match="no factorized kernel that is trained"):
         fit(model, BalanceMonitor())

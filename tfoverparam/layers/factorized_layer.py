@@ -183,8 +183,12 @@ class FactorizedLayer(layers.Layer):
     @contextlib.contextmanager
     def products_held(self):
         """Within it, the products are those of now, and are not computed again."""
-        kernels = self.factorized_kernels
-        with self._reading({name: factors.kernel() for name, factors in kernels.items()}):
+        held = {
+            # The layer around may be of another precision.
+            name: ops.cast(factors.kernel(), self.compute_dtype)
+            for name, factors in self.factorized_kernels.items()
+        }
+        with self._reading(held):
             yield
 
     @contextlib.contextmanager

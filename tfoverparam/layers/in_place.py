@@ -12,6 +12,7 @@ from tfoverparam import keras_private
 from tfoverparam.arguments import hidden_widths
 from tfoverparam.initializers import repeatable
 from tfoverparam.keras_private import stored_name
+from tfoverparam.layers import recurrent
 from tfoverparam.layers.factorized_conv import FactorizedConv1D, FactorizedConv2D, FactorizedConv3D
 from tfoverparam.layers.factorized_dense import FactorizedDense
 from tfoverparam.layers.factorized_einsum_dense import FactorizedEinsumDense
@@ -81,6 +82,8 @@ def _reference(cls):
 def _converted_class(cls, variables):
     """The subclass that layers of a class get when kernels of theirs are factorized."""
     bases = (ConvertedLayer, _PUBLIC.get(cls, cls))
+    if issubclass(cls, recurrent.CELLS):
+        bases = (ConvertedLayer, recurrent.FactorizedCell, cls)
     names = {stored_name(cls, variable): factorized_kernel(variable) for variable in variables}
     about = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
     converted = type(cls)(cls.__name__, bases, {**about, **names})
