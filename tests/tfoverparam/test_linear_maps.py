@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 from tfoverparam import linear_maps, register_linear_map
 from tfoverparam.layers.factorized_layer import FactorizedLayer
-from tfoverparam.linear_maps import NAMES_OF_FACTORIZED_LAYERS
+from tfoverparam.obstacles import NAMES_OF_FACTORIZED_LAYERS
 from tfoverparam.matrix_view import MatrixView
 
 
