@@ -12,6 +12,7 @@ from keras import ops
 from tfoverparam import factor_dynamics, matrix_functions
 from tfoverparam.arguments import check_positive_integer
 from tfoverparam.event_files import EventFiles
+from tfoverparam.lapack import one_thread
 from tfoverparam.layer_tree import walk
 from tfoverparam.linear_maps import linear_maps
 
@@ -143,7 +144,8 @@ class BalanceMonitor(keras.callbacks.Callback):
         # With `steps_per_execution` a batch of Keras's count is the last of several.
         steps = batch - self._first_batch + 1
         if self._before:
-            self._report(steps)
+            with one_thread():
+                self._report(steps)
             if logs is not None:
                 logs.update(self._latest)
         elif self._done == 0 and not _trained_maps(self.model):
