@@ -19,7 +19,7 @@ from tfoverparam.linear_maps import LinearMap, linear_maps, register_linear_map
 from tfoverparam.optimizers import EndToEnd
 from tfoverparam.summary import summary
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BalanceMonitor",

@@ -121,6 +121,9 @@ def stand_ins(layer, replacements):
             own[:] = variables
 
 
+_FILL = {list: list.extend, dict: dict.update, set: set.update}
+
+
 class Snapshot:
     """A layer, or an optimizer, as it is now, for `restore` to bring back."""
 
@@ -148,7 +151,7 @@ class Snapshot:
         for kind, value, contents in self._contents:
             # By the methods of the plain kind: those of Keras's lists would track anew.
             kind.clear(value)
-            (list.extend if kind is list else kind.update)(value, contents)
+            _FILL[kind](value, contents)
         layer._tracker.stored_ids.update(self._stored_ids)
         layer._tracker.locked = self._is_locked
 

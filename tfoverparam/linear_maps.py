@@ -284,7 +284,7 @@ def _maps_of(layer, holders):
             continue
         kernel = _variable_of(layer, kind.variable)
         if kernel is not None:
-            reason = _reason(layer, kernel, holders[id(kernel)])
+            reason = _reason(layer, kind.variable, kernel, holders[id(kernel)])
             is_packed = reason == _QUANTIZED
             view = (_last_axis_out if is_packed else kind.view)(layer, tuple(kernel.shape))
             is_default = _is_default(kind, layer, view.shape)
@@ -300,7 +300,21 @@ def _is_default(kind, layer, shape):
 _QUANTIZED = "the layer is quantized"
 
 
-def _reason(layer, kernel, holders):
+# What factorized layers have and others do not; a test compares it with their class.
+NAMES_OF_FACTORIZED_LAYERS = (
+    "as_built_in",
+    "assign_kernel",
+    "become_factorized",
+    "collapse",
+    "factorized_kernels",
+    "factors",
+    "imbalance",
+    "products_held",
+    "singular_values",
+)
+
+
+def _reason(layer, variable, kernel, holders):
     """Why a kernel cannot be factorized, or `None`."""
     if getattr(layer, "quantization_mode", None) is not None:
         return _QUANTIZED
@@ -314,6 +328,9 @@ def _reason(layer, kernel, holders):
             return f"{name} holds the same variable"
     if len(holders) > 1:
         return f"the layer holds it in `{holders[-1][1]}` too"
+    for name in (*NAMES_OF_FACTORIZED_LAYERS, f"{variable}_0"):
+        if hasattr(layer, name):
+            return f"the layer has an attribute `{name}` of its own"
     return _reason_of_class(type(layer))
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from keras import layers
 from tfoverparam import linear_maps, register_linear_map
+from tfoverparam.layers.factorized_layer import FactorizedLayer
+from tfoverparam.linear_maps import NAMES_OF_FACTORIZED_LAYERS
 from tfoverparam.matrix_view import MatrixView
 
 
@@ -286,3 +288,8 @@ def test_each_map_once_and_the_same_each_time():
 
 def test_layers_that_are_not_built_have_none():
     assert linear_maps(keras.Sequential([layers.Dense(3)])) == []
+
+
+def test_names_that_a_factorized_layer_adds():
+    public = {name for name in dir(FactorizedLayer) if not name.startswith("_")}
+    assert public - set(dir(keras.Layer)) == {*NAMES_OF_FACTORIZED_LAYERS, "enable_lora"}

@@ -78,7 +78,7 @@ def _reference(cls):
     }
 
 
-@functools.cache
+@functools.lru_cache(maxsize=None)
 def _converted_class(cls, variables):
     """The subclass that layers of a class get when kernels of theirs are factorized."""
     bases = (ConvertedLayer, _PUBLIC.get(cls, cls))

@@ -76,52 +76,6 @@ def _nan_model():
     return model
 
 
-class NoConfig(keras.layers.Layer):
-    """A layer that no copy can be made of."""
-
-    def __init__(self, units):
-        super().__init__(name="without_config")
-        self.inner = keras.layers.Dense(units)
-
-    def call(self, inputs):
-        return self.inner(inputs)
-
-
-class InBuild(keras.layers.Layer):
-    """A layer that creates others too late to be replaced."""
-
-    def build(self, input_shape):
-        self.inner = keras.layers.Dense(3, name="inner")
-        self.inner.build(input_shape)
-
-    def call(self, inputs):
-        return self.inner(inputs)
-
-
-class TwoInputs(keras.Model):
-    """A model that cannot be called on one batch."""
-
-    def __init__(self, **arguments):
-        super().__init__(name="two_inputs", **arguments)
-        self.inner = keras.layers.Dense(3)
-
-    def get_config(self):
-        return {}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls()
-
-    def call(self, first, second):
-        return self.inner(first) + second
-
-
-def _two_inputs():
-    model = TwoInputs()
-    model(_ones(2, 4), _ones(2, 3))
-    return overparameterize(model)
-
-
 def _fit(monitor):
     model = _model(keras.layers.Dense(3))
     model.compile("sgd", "mse")
@@ -296,7 +250,7 @@ CASES = [
         for what, arguments, says in (
             ("depth 0", {"depth": 0}, ("`depth`", POSITIVE)),
             ("a filter that is a number", {"filter": 3}, ("`filter` must be", "3")),
-            ("a filter that takes nothing", {"filter": lambda _: False}, ("no layer to", "`mine`")),
+            ("a filter that takes nothing", {"filter": lambda _: False}, ("there is none", "`mine`")),
             ("hidden layers too narrow", {"hidden_units": 2}, ("`hidden_units`", "at least 3")),
             ("a width too many", {"hidden_units": [3, 3]}, ("one width per hidden",)),
         )
@@ -305,36 +259,30 @@ CASES = [
         CONVERSION,
         "a model with nothing to replace",
         lambda: overparameterize(_model(keras.layers.ReLU())),
-        "no layer to overparameterize",
+        "nothing to factorize",
         "`mine`",
     ),
     _case(
         CONVERSION,
         "a constraint on the only kernel",
         lambda: overparameterize(_model(keras.layers.Dense(3, kernel_constraint="non_neg"))),
-        "no layer to overparameterize",
-        "`kernel_constraint`",
+        "nothing to factorize",
+        "`mine`",
     ),
     _case(
         CONVERSION,
-        "a layer without `get_config`",
-        lambda: overparameterize(_model(NoConfig(3))),
-        "`without_config`",
-        "give it `get_config`",
+        "a model that is factorized already",
+        lambda: overparameterize(
+            overparameterize(_model(keras.layers.Dense(3)), verbose=0), verbose=0
+        ),
+        "is factorized already",
+        "`mine`",
     ),
-    _case(
-        CONVERSION,
-        "layers that are created in `build`",
-        lambda: overparameterize(_model(InBuild())),
-        "inner",
-        "Create them in its `__init__`",
-    ),
-    _case(CONVERSION, "a model of two inputs", _two_inputs, "`two_inputs`", "first argument"),
     _case(
         CONVERSION,
         "a model whose training diverged",
         lambda: overparameterize(_nan_model()),
-        "`linear` must hold finite",
+        "linear/kernel` must hold finite",
         "go back to weights",
     ),
     *(
