@@ -100,7 +100,7 @@ class BalanceMonitor(keras.callbacks.Callback):
         self.every = every
         self.budget = budget
         self.logs = logs
-        self.history = {"iteration": [], "imbalance": []}
+        self.history: dict[str, list[float]] = {"iteration": [], "imbalance": []}
         self._event_files = None if log_dir is None else EventFiles(log_dir)
         self._iteration = 0  # of all that this monitor has seen
         self._begin()
@@ -113,7 +113,7 @@ class BalanceMonitor(keras.callbacks.Callback):
         self._first_epoch = None
         self._first_batch = 0
         self._maps = {}
-        self._before = None
+        self._before: dict[str, list[np.ndarray]] = {}
         self._latest = {}
         self._warned = set()
         self._warned_of_overflow = False
@@ -150,7 +150,7 @@ class BalanceMonitor(keras.callbacks.Callback):
                 logs.update(self._latest)
         elif self._done == 0 and not _trained_maps(self.model):
             raise ValueError(_NOTHING_TO_SEE)
-        self._before = None
+        self._before = {}
         self._done += steps
         self._iteration += steps
 
@@ -242,8 +242,11 @@ class BalanceMonitor(keras.callbacks.Callback):
 
     def _warn_of_overflow(self):
         optimizer = getattr(self.model, "optimizer", None)
-        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        if self._warned_of_overflow or not scales or not optimizer.built:
+        if self._warned_of_overflow or not isinstance(
+            optimizer, keras.optimizers.LossScaleOptimizer
+        ):
+            return
+        if not optimizer.built:
             return
         # It is halved where a step is not finite. Below 1 it is not the cause of that.
         scale = float(optimizer.dynamic_scale)

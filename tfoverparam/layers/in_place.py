@@ -81,7 +81,7 @@ def _reference(cls):
 @functools.lru_cache(maxsize=None)
 def _converted_class(cls, variables):
     """The subclass that layers of a class get when kernels of theirs are factorized."""
-    bases = (ConvertedLayer, _PUBLIC.get(cls, cls))
+    bases: tuple[type, ...] = (ConvertedLayer, _PUBLIC.get(cls, cls))
     if issubclass(cls, recurrent.CELLS):
         bases = (ConvertedLayer, recurrent.FactorizedCell, cls)
     names = {stored_name(cls, variable): factorized_kernel(variable) for variable in variables}
