@@ -108,7 +108,11 @@ def test_a_callback_that_has_nothing_to_look_at(refuses):
         ("imbalance", ([EYE, np.eye(3)],), ("must fit", "(3, 3)")),
         ("balanced_factors", (EYE, "2"), ("`depth`", "'2'")),
         ("balanced_factors", (EYE, 3, [2]), ("one width per hidden layer",)),
-        ("balanced_factors", (np.ones((2, 2, 2, 2)), 2), ("`kernel` must be a matrix", "(2, 2, 2, 2)")),
+        (
+            "balanced_factors",
+            (np.ones((2, 2, 2, 2)), 2),
+            ("`kernel` must be a matrix", "(2, 2, 2, 2)"),
+        ),
         (
             "balanced_factors",
             (np.ones((2, 2), "int32"), 2),
