@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from tfoverparam.arguments import check_depth, check_shape, is_number
-from tfoverparam.matrix_functions import end_to_end_direction, gram_basis
+from tfoverparam.matrix_functions import end_to_end_direction
 
 _INNER_ARGUMENTS = (
     "learning_rate",
