@@ -9,6 +9,7 @@ from tfoverparam import matrix_functions
 from tfoverparam.callbacks import BalanceMonitor
 from tfoverparam.conversion import collapse, overparameterize
 from tfoverparam.layers import FactorizedConv2D, FactorizedDense
+from tfoverparam.linear_maps import LinearMap, linear_maps, register_linear_map
 from tfoverparam.optimizers import EndToEnd
 from tfoverparam.summary import summary
 
@@ -19,9 +20,12 @@ __all__ = [
     "EndToEnd",
     "FactorizedConv2D",
     "FactorizedDense",
+    "LinearMap",
     "collapse",
     "initializers",
+    "linear_maps",
     "matrix_functions",
     "overparameterize",
+    "register_linear_map",
     "summary",
 ]

@@ -2,6 +2,8 @@
 
 import keras
 
+from tfoverparam.keras_private import sublayers
+
 
 def walk(layer):
     """Yields `layer` and all layers within it, each once, a layer before those that it holds.
@@ -24,7 +26,7 @@ def walk(layer):
         if id(layer) not in seen:
             seen.add(id(layer))
             yield layer
-            waiting += reversed(_sublayers(layer))
+            waiting += reversed(sublayers(layer))
 
 
 def is_graph(layer):
@@ -56,21 +58,13 @@ def replace_sublayers(layer, replacements):
     # Keras lists what a layer holds in the order of creation, which is that of the weights.
     # Assigning an attribute only appends to the list: no public method replaces.
     tracker = layer._tracker
-    for held in _sublayers(layer):
+    for held in sublayers(layer):
         if id(held) in replacements:
             tracker.replace_tracked_value("layers", held, replacements[id(held)])
     for name in _attributes(layer):
         value = getattr(layer, name)
         if any(id(held) in replacements for held in _layers_in(value)):
             setattr(layer, name, _substituted(value, replacements))
-
-
-def _sublayers(layer):
-    """The layers that `layer` holds itself, each once."""
-    if isinstance(layer, keras.Model):
-        return layer.layers
-    values = [held for name in vars(layer) for held in _layers_in(getattr(layer, name, None))]
-    return list({id(held): held for held in values if held is not layer}.values())
 
 
 def _attributes(layer):
