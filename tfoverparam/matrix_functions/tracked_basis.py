@@ -6,7 +6,7 @@ A kernel moves little in a step of training. In the singular bases U and V of an
 - the *direction* of the end-to-end rule is taken with fractional powers of `B B'` and `B' B` to
   first order in E: elementwise, by divided differences (Daleckii and Krein, 1951), for which
   singular values may be as close as they like. Its error is of the order of the square of E;
-- the bases are *turned*, where E is larger than `NEAR`, above `FAIR` already for this step, by one damped Jacobi rotation of all
+- the bases are *turned*, where E is larger than `NEAR`, by one damped Jacobi rotation of all
   pairs of singular vectors at once (Davies and Smith, 2004), which takes a few products;
 - they are made *anew*, by a decomposition, where E is larger than `FAR` or no number, as it is
   after other weights have been loaded.
@@ -29,7 +29,7 @@ from tfoverparam.matrix_functions.end_to_end import eigenvalues_of_depth, larges
 
 # Bounds on the rest E, relative to B, in Frobenius norms.
 NEAR = {"float32": 3e-3, "float64": 1e-6}
-FAIR, FAR = .005, 0.1
+FAIR, FAR = 8e-3, 0.1
 # U of a tall kernel is needed where singular values fall below this fraction of the largest.
 SPREAD = 0.02
 DAMPING = 8.0
@@ -137,6 +137,17 @@ def tracked_direction(kernel, gradient, basis, depth):
     return found[0], Basis(*found[1:])
 
 
+def vector_direction(kernel, gradient, depth):
+    """The direction for kernels of one column, `(..., d, 1)`, in closed form (Claim 2)."""
+    scale = largest_entry(kernel)
+    w = kernel / scale
+    square = ops.sum(ops.square(w), axis=(-2, -1), keepdims=True)
+    safe = ops.maximum(square, TINY)
+    along = ops.sum(w * gradient, axis=(-2, -1), keepdims=True) / safe
+    factor = ops.power(square, 1 - 1 / depth) * scale ** (2 - 2 / depth)
+    return factor * (gradient + (depth - 1) * along * w)
+
+
 def _step_anew(kernel, gradient, depth):
     basis = decompose(kernel)
     is_finite = ops.all(ops.isfinite(kernel), axis=(-2, -1), keepdims=True)
@@ -162,25 +173,26 @@ def _step_with_u(kernel, gradient, basis, depth, scale):
 
     def turn(u, v, b):
         x, y = _rotations(*_split(b))
-        step, v_new = _rotation(x, u), v + ops.matmul(v, _rotation(y, v))
+        v_new = v + ops.matmul(v, _rotation(y) + _defect(v))
+        defect = _defect(u)
+        step = _rotation(x) + defect
         if not is_tall:
             return u + ops.matmul(u, step), v_new
-        # U + R z, to second order, for R = kernel V - U B.
+        # U + R z, to second order, where R = kernel V - U (U' U)^-1 B is what is outside of U.
         m, s = ops.matmul(kernel, v / scale), _split(b)[0]
         r = ops.sum(ops.square(m), axis=-2) - ops.sum(ops.square(b), axis=-2)
         r = ops.maximum(r, 0.0)
         z = s / (ops.square(s) + DAMPING * r + TINY)
-        step = step - b * z[..., None, :] - _eye(s) * (ops.square(z) * r / 2)[..., None, :]
+        inside = (b + 2 * ops.matmul(defect, b)) * z[..., None, :]
+        step = step - inside - _eye(s) * (ops.square(z) * r / 2)[..., None, :]
         return u + ops.matmul(u, step) + m * z[..., None, :], v_new
 
     def track():
-        def turn_first():
-            bases = turn(basis.u, basis.v, seen[1])
+        def turn_and_see(u, v, _, b, *others):
+            bases = turn(u, v, b)
             return *bases, *see(*bases)
 
-        u, v, u_kernel, b, outside, off = ops.cond(
-            ops.any(seen[-1] > FAIR), turn_first, lambda: (basis.u, basis.v, *seen)
-        )
+        u, v, u_kernel, b, outside, _ = _turned(turn_and_see, basis.u, basis.v, *seen)
         s, e = _split(b)
         squared = ops.square(e)
         rows = ops.mean(squared, axis=-1)
@@ -211,11 +223,10 @@ def _step_with_u(kernel, gradient, basis, depth, scale):
             found = found + ops.matmul(gradient, ops.matmul(v, ops.matmul(f, back)))
         else:
             found = ops.matmul(u, ops.matmul(_chain(g, depth, _square(powers)), back))
-        bases = ops.cond(ops.any(off > _near(s)), lambda: turn(u, v, b), lambda: (u, v))
         is_kept = ops.maximum(
             _is_u_needed(s, SPREAD), _is_u_needed(s, 2 * SPREAD) * basis.is_u_kept
         )
-        return found, *bases, s * scale[..., 0], is_kept
+        return found, u, v, s * scale[..., 0], is_kept
 
     seen = see(basis.u, basis.v)
     return ops.cond(
@@ -236,16 +247,14 @@ def _step_without_u(kernel, gradient, basis, depth, scale):
     def turn(v, gram):
         squares, e = _split(gram)
         gaps = squares[..., None, :] - squares[..., :, None]
-        return v + ops.matmul(v, _rotation(_damped(e, gaps), v))
+        return v + ops.matmul(v, _rotation(_damped(e, gaps, 4)) + _defect(v))
 
     def track():
-        def turn_first():
-            v = turn(basis.v, seen[1])
+        def turn_and_see(v, _, gram, off):
+            v = turn(v, gram)
             return v, *see(v)
 
-        v, m, gram, off = ops.cond(
-            ops.any(seen[-1] > FAIR), turn_first, lambda: (basis.v, *seen)
-        )
+        v, m, gram, _ = _turned(turn_and_see, basis.v, *seen)
         squares, e = _split(gram)
 
         def powers(n):
@@ -263,13 +272,24 @@ def _step_without_u(kernel, gradient, basis, depth, scale):
         found = ops.matmul(m, ops.matmul(y, back)) + ops.matmul(
             gradient, ops.matmul(v, ops.matmul(f, back))
         )
-        v = ops.cond(ops.any(off > _near(squares)), lambda: turn(v, gram), lambda: v)
         return found, basis.u, v, ops.sqrt(squares) * scale[..., 0], basis.is_u_kept
 
     seen = see(basis.v)
     s = ops.sqrt(ops.maximum(_split(seen[1])[0], 0.0))
     is_good = ops.logical_and(ops.all(seen[-1] <= FAR), _is_u_needed(s, SPREAD / 2) < 0.5)
     return ops.cond(is_good, track, lambda: _step_anew(kernel, gradient, depth))
+
+
+def _turned(turn_and_see, *state):
+    """The state after one turn where E, its last part, is above `NEAR`, two above `FAIR`."""
+    dtype = keras.backend.standardize_dtype(state[0].dtype)
+    turns = ops.sum(ops.cast(ops.max(state[-1]) > ops.array([NEAR[dtype], FAIR], dtype), dtype))
+    _, *state = ops.while_loop(
+        lambda left, *_: left > 0.5,
+        lambda left, *state: (left - 1.0, *turn_and_see(*state)),
+        (turns, *state),
+    )
+    return state
 
 
 # Equation 10 as a chain. With A = (W W')^(1/N) and C = (W' W)^(1/N), N = n M, it is
@@ -366,16 +386,21 @@ def _rotations(s, e):
     return (plus + minus) / 2, (plus - minus) / 2
 
 
-def _damped(rest, gaps):
+def _damped(rest, gaps, factor=1):
     """`rest / gaps`, less where the gap is not large against the rest in its row and column."""
-    size = (DAMPING / 2) * ops.sum(ops.square(rest), axis=-1)
+    size = (factor * DAMPING / 2) * ops.sum(ops.square(rest), axis=-1)
     return rest * gaps / (ops.square(gaps) + (size[..., :, None] + size[..., None, :] + TINY))
 
 
-def _rotation(x, basis):
-    """For `basis + basis @ ...`: a rotation to second order, and what orthogonality is short of."""
-    defect = (_eye(x[..., 0]) - ops.matmul(_t(basis), basis)) / 2
-    return x + ops.matmul(x, x) / 2 + defect
+def _rotation(x):
+    """A rotation less the identity, to second order in the skew matrix x."""
+    return x + ops.matmul(x, x) / 2
+
+
+def _defect(basis):
+    """What the columns of a basis are short of orthonormal by, in halves."""
+    gram = ops.matmul(_t(basis), basis)
+    return (_eye(gram[..., 0]) - gram) / 2
 
 
 def _eigenvalues(s, depth):
@@ -431,6 +456,3 @@ def _is_u_needed(s, spread):
     is_needed = ops.min(s, axis=-1) <= spread * ops.max(s, axis=-1)
     return ops.cast(ops.any(is_needed), s.dtype)
 
-
-def _near(s):
-    return NEAR[keras.backend.standardize_dtype(s.dtype)]
