@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from tfoverparam.arguments import check_depth, check_shape
+from tfoverparam.arguments import check_depth, check_not_negative, check_shape
 
 
 def end_to_end_direction(kernel, gradient, depth):
