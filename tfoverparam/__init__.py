@@ -8,7 +8,13 @@ from tfoverparam import initializers
 from tfoverparam import matrix_functions
 from tfoverparam.callbacks import BalanceMonitor
 from tfoverparam.conversion import collapse, overparameterize
-from tfoverparam.layers import FactorizedConv2D, FactorizedDense
+from tfoverparam.layers import (
+    FactorizedConv1D,
+    FactorizedConv2D,
+    FactorizedConv3D,
+    FactorizedDense,
+    FactorizedEinsumDense,
+)
 from tfoverparam.linear_maps import LinearMap, linear_maps, register_linear_map
 from tfoverparam.optimizers import EndToEnd
 from tfoverparam.summary import summary
@@ -18,8 +24,11 @@ __version__ = "0.1.0"
 __all__ = [
     "BalanceMonitor",
     "EndToEnd",
+    "FactorizedConv1D",
     "FactorizedConv2D",
+    "FactorizedConv3D",
     "FactorizedDense",
+    "FactorizedEinsumDense",
     "LinearMap",
     "collapse",
     "initializers",

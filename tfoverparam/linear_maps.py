@@ -5,6 +5,7 @@ which index independent matrices. Conversion, the end-to-end rule, monitoring an
 take it from here.
 """
 
+import collections
 import dataclasses
 import math
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from collections.abc import Callable
 import keras
 from keras import layers
 
-from tfoverparam.keras_private import CONV_LSTM_CELL, stored_name
+from tfoverparam.keras_private import CONV_LSTM_CELL, is_bookkeeping, stored_name
 from tfoverparam.layer_tree import walk
 from tfoverparam.matrix_view import MatrixView
 
@@ -29,6 +30,8 @@ class LinearMap:
         variable: Name of the kernel in the layer, such as `"kernel"` or `"recurrent_kernel"`.
         view: The `MatrixView` of the kernel.
         path: Path of the kernel, as the variable of the built-in layer has it.
+        is_default: Whether `overparameterize` factorizes it if not told otherwise: not those of
+            embeddings and depthwise convolutions.
         reason: Why the kernel cannot be factorized, or `None`.
 
     Example:
@@ -49,6 +52,7 @@ class LinearMap:
     variable: str
     view: MatrixView
     path: str = dataclasses.field(compare=False)
+    is_default: bool = dataclasses.field(default=True, compare=False)
     reason: str | None = dataclasses.field(default=None, compare=False)
 
     @property
@@ -79,12 +83,19 @@ class LinearMap:
     @property
     def kernel(self):
         """The `keras.Variable`; where it is factorized, the product of the factors, a tensor."""
-        return getattr(self.layer, stored_name(type(self.layer), self.variable))
+        factors = _factors_of(self.layer, self.variable)
+        return _variable_of(self.layer, self.variable) if factors is None else factors.kernel()
+
+    @property
+    def factors(self) -> list:
+        """The factors, variables in order of application; an empty list if there are none."""
+        factors = _factors_of(self.layer, self.variable)
+        return [] if factors is None else list(factors.variables)
 
     @property
     def is_factorized(self) -> bool:
         """Whether the kernel is a product of factors now."""
-        return False
+        return _factors_of(self.layer, self.variable) is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,13 +249,104 @@ def linear_maps(model):
     """
     if not isinstance(model, keras.Layer):
         raise ValueError(f"`model` must be a model or layer. Received: model={model!r}")
-    return [each for layer in walk(model) for each in _maps_of(layer)]
+    found = list(walk(model))
+    holders = _holders(found)
+    return [each for layer in found for each in _maps_of(layer, holders)]
 
 
-def _maps_of(layer):
-    kinds = next((_KINDS[cls] for cls in type(layer).__mro__ if cls in _KINDS), ())
-    for kind in kinds:
-        kernel = getattr(layer, stored_name(type(layer), kind.variable), None)
-        if isinstance(kernel, keras.Variable):
-            view = kind.view(layer, tuple(kernel.shape))
-            yield LinearMap(layer, kind.variable, view, kernel.path)
+def view_of(layer, variable, shape):
+    """The `MatrixView` of a kernel of this name and shape of `layer`."""
+    (kind,) = (kind for kind in _kinds_of(type(layer)) if kind.variable == variable)
+    return kind.view(layer, shape)
+
+
+def _kinds_of(cls):
+    return next((_KINDS[each] for each in cls.__mro__ if each in _KINDS), ())
+
+
+def _factors_of(layer, variable):
+    """The `KernelFactors` of a kernel, or `None`."""
+    return getattr(layer, "factorized_kernels", {}).get(variable)
+
+
+def _variable_of(layer, variable):
+    found = vars(layer).get(stored_name(type(layer), variable))
+    return found if isinstance(found, keras.Variable) else None
+
+
+def _maps_of(layer, holders):
+    for kind in _kinds_of(type(layer)):
+        factors = _factors_of(layer, kind.variable)
+        if factors is not None:
+            path = factors.variables[0].path.removesuffix("_0")
+            yield LinearMap(layer, kind.variable, factors.view, path, kind.is_default)
+            continue
+        kernel = _variable_of(layer, kind.variable)
+        if kernel is not None:
+            reason = _reason(layer, kernel, holders[id(kernel)])
+            is_packed = reason == _QUANTIZED
+            view = (_last_axis_out if is_packed else kind.view)(layer, tuple(kernel.shape))
+            yield LinearMap(layer, kind.variable, view, kernel.path, kind.is_default, reason)
+
+
+_QUANTIZED = "the layer is quantized"
+
+
+def _reason(layer, kernel, holders):
+    """Why a kernel cannot be factorized, or `None`."""
+    if getattr(layer, "quantization_mode", None) is not None:
+        return _QUANTIZED
+    if getattr(layer, "lora_enabled", False):
+        return "LoRA is enabled"
+    if kernel.constraint is not None:
+        return "it has a constraint, which acts on one variable"
+    for holder, attribute in holders:
+        if holder is not layer:
+            name = f"`{holder.name}` of class {type(holder).__name__}"
+            return f"{name} holds the same variable"
+    if len(holders) > 1:
+        return f"the layer holds it in `{holders[-1][1]}` too"
+    return _reason_of_class(type(layer))
+
+
+def _reason_of_class(cls):
+    """Of the classes of a user between a layer's and the one that `linear_maps` knows."""
+    for each in cls.__mro__[: next(n for n, base in enumerate(cls.__mro__) if base in _KINDS)]:
+        if "build" in vars(each):
+            return f"class {each.__name__} overrides `build`"
+        for method in vars(each).values():
+            names = getattr(getattr(method, "__code__", None), "co_names", ())
+            for name in sorted(_LISTS_OF_VARIABLES & set(names)):
+                return f"class {each.__name__} reads `{name}`, which factors change"
+    return None
+
+
+_LISTS_OF_VARIABLES = {
+    "get_weights",
+    "set_weights",
+    "trainable_variables",
+    "trainable_weights",
+    "variables",
+    "weights",
+}
+
+
+def _holders(found):
+    """Dict from the id of a variable to the layers and attributes that hold it."""
+    holders = collections.defaultdict(list)
+    for layer in found:
+        for name, value in vars(layer).items():
+            if not is_bookkeeping(name):
+                for each in _variables_in(value):
+                    holders[id(each)].append((layer, name))
+    return holders
+
+
+def _variables_in(value):
+    if isinstance(value, keras.Variable):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [each for each in value if isinstance(each, keras.Variable)]
+    return []

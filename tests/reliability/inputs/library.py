@@ -375,9 +375,9 @@ CASES = [
                 ("one width per hidden layer",),
             ),
             (
-                "three axes",
-                lambda: matrix_functions.balanced_factors(ops.ones((2, 2, 2)), 2),
-                ("`kernel` must be a matrix", "(2, 2, 2)"),
+                "four axes",
+                lambda: matrix_functions.balanced_factors(ops.ones((2, 2, 2, 2)), 2),
+                ("`kernel` must be a matrix, or a stack", "(2, 2, 2, 2)"),
             ),
             (
                 "integers",
