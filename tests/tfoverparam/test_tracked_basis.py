@@ -1,0 +1,258 @@
+"""The tracked bases against NumPy's decomposition in float64, along trajectories of training."""
+
+import functools
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from tfoverparam.matrix_functions import tracked_basis
+from tfoverparam.matrix_functions.tracked_basis import Basis, decompose, tracked_direction
+
+
+def orthonormal(random, rows, columns):
+    q, r = np.linalg.qr(random.normal(size=(rows, columns)))
+    return q * np.sign(np.diag(r))
+
+
+def matrix(kind, shape, random):
+    """A Gaussian matrix, one with orthonormal columns, or one of this span of singular values."""
+    if kind == "Gaussian":
+        return random.normal(size=shape) / np.sqrt(shape[0])
+    q = orthonormal(random, *shape)
+    if kind == "orthogonal":
+        return q
+    return (q * np.geomspace(1, 1 / kind, shape[1])) @ orthonormal(random, shape[1], shape[1])
+
+
+def exact(kernel, gradient, depth):
+    """Equation 10."""
+    u, s, vt = np.linalg.svd(np.asarray(kernel, "float64"), full_matrices=False)
+    a = s ** (2 / depth)
+    c = sum(np.outer(a ** (j - 1), a ** (depth - j)) for j in range(1, depth + 1))
+    outside = a ** (depth - 1)
+    inside = (c - outside) * (u.T @ gradient @ vt.T)
+    return u @ inside @ vt + (gradient @ vt.T * outside) @ vt
+
+
+def trajectory(kind, shape, depth, step_size, steps, inner="SGD", seed=0):
+    """Kernels, gradients and exact directions. Gradients are a slow signal of low rank and noise.
+
+    Each step has `step_size` times the norm of the kernel, in the direction of the inner optimizer.
+    """
+    random = np.random.default_rng(seed)
+    kernel = matrix(kind, shape, random)
+    signal = random.normal(size=(shape[0], 8)) @ random.normal(size=(8, shape[1]))
+    signal /= np.linalg.norm(signal)
+    p, q = (orthonormal(random, n, n) * np.arange(1, n + 1) ** -0.35 for n in shape)
+    momentum = 0
+    for _ in range(steps):
+        noise = p @ random.normal(size=shape) @ q.T
+        gradient = signal + 1.5 * noise / np.linalg.norm(noise)
+        direction = exact(kernel, gradient, depth)
+        yield kernel, gradient, direction
+        step = direction
+        if inner != "SGD":
+            step = momentum = 0.9 * momentum + direction
+        if inner == "Muon":
+            u, _, vt = np.linalg.svd(step, full_matrices=False)
+            step = u @ vt
+        kernel = kernel - step_size * np.linalg.norm(kernel) * step / np.linalg.norm(step)
+
+
+def tensor(array, dtype="float32"):
+    return ops.convert_to_tensor(np.asarray(array, dtype))
+
+
+@functools.lru_cache(maxsize=None)
+def compiled(depth):
+    """`tracked_direction` as a function of tensors; traced once for each shape."""
+
+    def function(kernel, gradient, *basis):
+        direction, basis = tracked_direction(kernel, gradient, Basis(*basis), depth)
+        return direction, *basis
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function, autograph=False, reduce_retracing=False)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    return function
+
+
+def track(kernel, gradient, basis, depth):
+    direction, *basis = compiled(depth)(kernel, gradient, *basis)
+    return np.asarray(ops.convert_to_numpy(direction), "float64"), Basis(*basis)
+
+
+def relative(found, expected):
+    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
+
+
+def errors(*arguments, depth=2, dtype="float32", **more):
+    """Of every step but the first, for which the basis is made."""
+    basis, found = None, []
+    for kernel, gradient, expected in trajectory(*arguments, depth=depth, **more):
+        kernel, gradient = tensor(kernel, dtype), tensor(gradient, dtype)
+        if basis is None:
+            basis = decompose(kernel)
+        direction, basis = track(kernel, gradient, basis, depth)
+        found.append(relative(direction, expected))
+    return np.array(found[1:])
+
+
+SHAPES = [(32, 32), (96, 24)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("depth", [2, 3, 4, 8])
+@pytest.mark.parametrize("kind", [10, 1e2, 1e3, 1e4, "Gaussian", "orthogonal"])
+def test_along_a_training_with_sgd(kind, shape, depth):
+    found = errors(kind, shape, depth=depth, step_size=1e-3, steps=40)
+    assert np.median(found) < 5e-5 and np.max(found) < 3e-4
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("inner", ["momentum", "Muon"])
+@pytest.mark.parametrize("step_size", [1e-4, 1e-2])
+def test_along_a_training_with_other_optimizers(inner, shape, step_size):
+    for depth in (2, 3):
+        for kind, bound in ((10, 1e-3), (1e2, 5e-3), (1e4, 2e-2)):
+            found = errors(kind, shape, depth=depth, step_size=step_size, steps=20, inner=inner)
+            assert np.max(found) < bound
+
+
+@pytest.mark.parametrize("depth", [5, 6, 7, 9])
+def test_other_integers_are_chains_of_their_prime_factors(depth):
+    for shape in SHAPES:
+        assert np.max(errors(10, shape, depth=depth, step_size=1e-3, steps=5)) < 2e-4
+
+
+def test_what_is_tracked():
+    tracked = [depth for depth in (1.5, 2, 2.0, 3, 4, 5, 7, 8, 11, 14) if
+               tracked_basis.is_tracked(depth)]
+    assert tracked == [2, 2.0, 3, 4, 5, 7, 8, 14]
+
+
+@pytest.mark.float64
+@pytest.mark.parametrize("shape", SHAPES)
+def test_in_float64_the_error_is_the_square_of_a_step(shape):
+    # Bases are turned in every step, so that E is what one step makes of it.
+    found = errors(10, shape, depth=3, step_size=1e-4, steps=10, dtype="float64")
+    assert np.max(found) < 1e-7
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e20])
+@pytest.mark.parametrize("shape", [(24, 24), (48, 16), (16, 1)])
+@pytest.mark.parametrize("depth", [2, 3])
+def test_no_scale_is_too_large_or_too_small(scale, shape, depth):
+    random = np.random.default_rng(0)
+    kernel, gradient = matrix(10 if shape[1] > 1 else "Gaussian", shape, random), random.normal(
+        size=shape
+    )
+    expected = exact(kernel, gradient, depth)
+    for _ in range(2):
+        if shape[1] == 1:
+            found = tracked_basis.vector_direction(tensor(scale * kernel), tensor(gradient), depth)
+            found = np.asarray(ops.convert_to_numpy(found), "float64")
+        else:
+            found, basis = track(
+                tensor(scale * kernel), tensor(gradient), decompose(tensor(kernel)), depth
+            )
+        assert relative(found / scale ** (2 - 2 / depth), expected) < 1e-5
+
+
+def test_a_zero_kernel_and_what_comes_after():
+    random = np.random.default_rng(0)
+    for shape in [(12, 12), (24, 8)]:
+        gradient, later = random.normal(size=shape), matrix(10, shape, random)
+        basis = decompose(tensor(later))
+        found, basis = track(tensor(np.zeros(shape)), tensor(gradient), basis, 2)
+        np.testing.assert_array_equal(found, 0)
+        for kernel in (later, matrix(1e2, shape, random)):
+            found, basis = track(tensor(kernel), tensor(gradient), basis, 2)
+            assert relative(found, exact(kernel, gradient, 2)) < 1e-4
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_is_not_finite_passes_through_and_leaves_nothing_behind(value, shape):
+    random = np.random.default_rng(0)
+    kernel, gradient = matrix(10, shape, random), random.normal(size=shape)
+    broken = kernel.copy()
+    broken[1, 1] = value
+    basis = decompose(tensor(kernel))
+    found, basis = track(tensor(broken), tensor(gradient), basis, 2)
+    assert not np.isfinite(found).all()
+    assert all(np.isfinite(ops.convert_to_numpy(each)).all() for each in basis)
+    found, basis = track(tensor(kernel), tensor(gradient), basis, 2)
+    assert relative(found, exact(kernel, gradient, 2)) < 1e-5
+    broken = np.full(shape, value)
+    found, _ = track(tensor(kernel), tensor(broken), basis, 2)
+    assert not np.isfinite(found).any()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("change", ["other", "order of left", "order of both", "values", "signs"])
+def test_other_weights_are_noticed_in_the_next_step(shape, change):
+    random = np.random.default_rng(0)
+    kernel, gradient = matrix(1e2, shape, random), random.normal(size=shape)
+    u, s, vt = np.linalg.svd(kernel, full_matrices=False)
+    order = random.permutation(len(s))
+    loaded = {
+        "other": matrix(1e3, shape, random),
+        "order of left": (u[:, order] * s) @ vt,
+        "order of both": (u[:, order] * s) @ vt[order],
+        "values": (u * s[order]) @ vt,
+        "signs": (u * s * random.choice([-1, 1], len(s))) @ vt,
+    }[change]
+    basis = decompose(tensor(kernel))
+    for depth in (2, 3):
+        found, _ = track(tensor(loaded), tensor(gradient), basis, depth)
+        assert relative(found, exact(loaded, gradient, depth)) < 1e-4
+
+
+def test_a_stack_is_its_matrices_one_by_one():
+    random = np.random.default_rng(0)
+    for shape in SHAPES:
+        kernels = np.stack([matrix(kind, shape, random) for kind in (10, 1e2, "Gaussian")])
+        basis = decompose(tensor(kernels))
+        moved = kernels + 1e-4 * random.normal(size=kernels.shape)
+        gradients = random.normal(size=kernels.shape)
+        found, _ = track(tensor(moved), tensor(gradients), basis, 3)
+        for each in zip(found, moved, gradients):
+            assert relative(each[0], exact(*each[1:], 3)) < 1e-4
+
+
+def test_u_of_a_tall_kernel_is_kept_where_the_gram_matrix_would_not_do():
+    random = np.random.default_rng(0)
+    for span, is_kept in ((10, 0), (1e3, 1)):
+        kernel = tensor(matrix(span, (96, 24), random))
+        basis = decompose(kernel)
+        assert float(basis.is_u_kept) == is_kept
+        _, basis = track(kernel, kernel, basis, 2)
+        assert float(basis.is_u_kept) == is_kept
+
+
+@pytest.mark.parametrize("depth", [1.5, 2, 3, 2.5, 9])
+@pytest.mark.parametrize("shape", [(12, 12), (24, 8)])
+def test_the_direction_in_a_basis_as_it_stands(shape, depth):
+    random = np.random.default_rng(0)
+    kernel, gradient = matrix(10, shape, random), random.normal(size=shape)
+    u, s, vt = np.linalg.svd(kernel)
+    left, right = (np.append(s, np.zeros(n - len(s))) for n in shape)
+    a, b = left[:, None] ** (2 / depth), right[None, :] ** (2 / depth)
+    diagonal = np.arange(len(s))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        c = (left[:, None] ** 2 - right[None, :] ** 2) / (a - b)
+    c[diagonal, diagonal] = depth * s ** (2 - 2 / depth)
+    expected = u @ (c * (u.T @ gradient @ vt.T)) @ vt
+    basis = decompose(tensor(kernel))
+    for found in (
+        tracked_basis.direction(tensor(gradient), basis, depth),
+        tracked_basis.stale_direction(tensor(kernel), tensor(gradient), basis, depth),
+    ):
+        assert relative(np.asarray(ops.convert_to_numpy(found), "float64"), expected) < 1e-5
