@@ -42,6 +42,7 @@ def parse(apply_to):
     if isinstance(apply_to, keras.Layer):
         return _of_model(apply_to)
     parts = list(apply_to) if isinstance(apply_to, (list, tuple)) else [apply_to]
+    parts = parts or [apply_to]
     for part in parts:
         if isinstance(part, keras.Variable):
             raise ValueError(
@@ -61,8 +62,6 @@ def parse(apply_to):
                 f"`{part.path}` is factorized: it is trained by its factors, and the rule would "
                 "count its depth twice. Leave it out of `apply_to`."
             )
-    if not parts:
-        raise ValueError("`apply_to` must name something. Received: apply_to=[]")
     return [_as_target(part) for part in parts]
 
 

@@ -179,7 +179,7 @@ def test_what_its_gradient_replaces_is_no_kernel():
         ({"grafting": 1}, "`grafting` must be True or False. Received: grafting=1"),
         ({"apply_to": 3}, "`apply_to` must be None, a model, or linear maps, paths of variables"),
         ({"apply_to": ["kernel", 3]}, "`apply_to` must be None, a model, or linear maps"),
-        ({"apply_to": []}, "`apply_to` must name something"),
+        ({"apply_to": []}, "`apply_to` must be None, a model, or linear maps"),
         ({"inner_optimizer": None}, "must be an optimizer other than EndToEnd"),
         ({"inner_optimizer": EndToEnd()}, "must be an optimizer other than EndToEnd"),
     ],
