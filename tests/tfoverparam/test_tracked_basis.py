@@ -5,59 +5,10 @@ import functools
 import keras
 import numpy as np
 import pytest
+from benchmarks.trajectories import exact, matrix, trajectory
 from keras import ops
 from tfoverparam.matrix_functions import tracked_basis
 from tfoverparam.matrix_functions.tracked_basis import Basis, decompose, tracked_direction
-
-
-def orthonormal(random, rows, columns):
-    q, r = np.linalg.qr(random.normal(size=(rows, columns)))
-    return q * np.sign(np.diag(r))
-
-
-def matrix(kind, shape, random):
-    """A Gaussian matrix, one with orthonormal columns, or one of this span of singular values."""
-    if kind == "Gaussian":
-        return random.normal(size=shape) / np.sqrt(shape[0])
-    q = orthonormal(random, *shape)
-    if kind == "orthogonal":
-        return q
-    return (q * np.geomspace(1, 1 / kind, shape[1])) @ orthonormal(random, shape[1], shape[1])
-
-
-def exact(kernel, gradient, depth):
-    """Equation 10."""
-    u, s, vt = np.linalg.svd(np.asarray(kernel, "float64"), full_matrices=False)
-    a = s ** (2 / depth)
-    c = sum(np.outer(a ** (j - 1), a ** (depth - j)) for j in range(1, depth + 1))
-    outside = a ** (depth - 1)
-    inside = (c - outside) * (u.T @ gradient @ vt.T)
-    return u @ inside @ vt + (gradient @ vt.T * outside) @ vt
-
-
-def trajectory(kind, shape, depth, step_size, steps, inner="SGD", seed=0):
-    """Kernels, gradients and exact directions. Gradients are a slow signal of low rank and noise.
-
-    Each step has `step_size` times the norm of the kernel, in the direction of the inner optimizer.
-    """
-    random = np.random.default_rng(seed)
-    kernel = matrix(kind, shape, random)
-    signal = random.normal(size=(shape[0], 8)) @ random.normal(size=(8, shape[1]))
-    signal /= np.linalg.norm(signal)
-    p, q = (orthonormal(random, n, n) * np.arange(1, n + 1) ** -0.35 for n in shape)
-    momentum = 0
-    for _ in range(steps):
-        noise = p @ random.normal(size=shape) @ q.T
-        gradient = signal + 1.5 * noise / np.linalg.norm(noise)
-        direction = exact(kernel, gradient, depth)
-        yield kernel, gradient, direction
-        step = direction
-        if inner != "SGD":
-            step = momentum = 0.9 * momentum + direction
-        if inner == "Muon":
-            u, _, vt = np.linalg.svd(step, full_matrices=False)
-            step = u @ vt
-        kernel = kernel - step_size * np.linalg.norm(kernel) * step / np.linalg.norm(step)
 
 
 def tensor(array, dtype="float32"):
@@ -256,3 +207,47 @@ def test_the_direction_in_a_basis_as_it_stands(shape, depth):
         tracked_basis.stale_direction(tensor(kernel), tensor(gradient), basis, depth),
     ):
         assert relative(np.asarray(ops.convert_to_numpy(found), "float64"), expected) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow("one function of 100,000 steps")
+def test_a_hundred_thousand_steps_do_not_drift():
+    import tensorflow as tf
+
+    steps, every, depth = 100_000, 1000, 3
+    random = np.random.default_rng(0)
+    start = matrix("Gaussian", (8, 8), random)
+    inputs, targets = random.normal(size=(64, 8)), random.normal(size=(64, 8))
+    # The least squares of noise that is drawn anew in each step: the kernel never comes to rest.
+    x, y = tensor(inputs), tensor(targets)
+
+    @tf.function(autograph=False)
+    def run(kernel, exact_kernel, basis, first):
+        def step(n, kernel, exact_kernel, *basis):
+            noise = tf.random.stateless_normal(y.shape, (0, n))
+
+            def gradient(w):
+                return tf.matmul(x, tf.matmul(x, w) - y - noise, transpose_a=True) / 64
+
+            found, basis = tracked_direction(kernel, gradient(kernel), Basis(*basis), depth)
+            s, u, v = tf.linalg.svd(tf.cast(exact_kernel, tf.float64))
+            a = s ** (2 / depth)
+            c = sum(a[:, None] ** (depth - 1 - j) * a[None] ** j for j in range(depth))
+            g = tf.cast(gradient(exact_kernel), tf.float64)
+            direction = u @ (c * tf.matmul(u, g @ v, transpose_a=True)) @ tf.transpose(v)
+            exact_kernel -= 2e-3 * tf.cast(direction, tf.float32)
+            return n + 1, kernel - 2e-3 * found, exact_kernel, *basis
+
+        return tf.while_loop(
+            lambda n, *_: n < first + every, step, (first, kernel, exact_kernel, *basis)
+        )[1:]
+
+    kernel = exact_kernel = tensor(start)
+    basis = decompose(kernel)
+    for first in range(0, steps, every):
+        kernel, exact_kernel, *basis = run(kernel, exact_kernel, basis, tf.constant(first))
+        for each in basis[:2]:
+            defect = each.numpy().astype("float64").T @ each.numpy() - np.eye(8)
+            assert np.linalg.norm(defect) < 1e-4
+        losses = [np.mean((inputs @ w.numpy() - targets) ** 2) for w in (kernel, exact_kernel)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-3)
