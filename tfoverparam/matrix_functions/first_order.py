@@ -154,3 +154,32 @@ def identity_like(vector):
 
 def transpose(matrix):
     return ops.swapaxes(matrix, -2, -1)
+
+
+# Control flow. While nothing is traced it is Python's: JAX would compile the branches anew each
+# time.
+
+
+def choose(condition, if_true, if_false):
+    """What one of two functions returns."""
+    try:
+        is_true = bool(condition)
+    except TypeError:
+        return ops.cond(condition, if_true, if_false)
+    return if_true() if is_true else if_false()
+
+
+def repeat(times, function, state):
+    """The state after so many calls of `function(*state)`; `times` is a number >= 0."""
+    try:
+        count = int(times)
+    except TypeError:
+        _, *state = ops.while_loop(
+            lambda left, *_: left > 0.5,
+            lambda left, *state: (left - 1.0, *function(*state)),
+            (times, *state),
+        )
+        return state
+    for _ in range(count):
+        state = function(*state)
+    return state

@@ -31,11 +31,13 @@ from tfoverparam.matrix_functions.first_order import (
     IDENTITY,
     TINY,
     chain,
+    choose,
     damped_rotation,
     identity_like,
     orthonormality_defect,
     power_sum,
     prime_factors,
+    repeat,
     rotations,
     second_order,
     split_diagonal,
@@ -124,7 +126,7 @@ def stale_direction(kernel, gradient, basis, depth):
             gradient, ops.matmul(v * outside, v_t)
         )
 
-    return ops.cond(basis.is_u_kept > 0.5, lambda: direction(gradient, basis, depth), without_u)
+    return choose(basis.is_u_kept > 0.5, lambda: direction(gradient, basis, depth), without_u)
 
 
 def tracked_direction(kernel, gradient, basis, depth):
@@ -146,7 +148,7 @@ def tracked_direction(kernel, gradient, basis, depth):
     if kernel.shape[-2] == kernel.shape[-1]:
         *tracked, is_near = _step_with_u(*arguments)
     else:
-        *tracked, is_near = ops.cond(
+        *tracked, is_near = choose(
             basis.is_u_kept > 0.5,
             lambda: _step_with_u(*arguments),
             lambda: _step_without_u(*arguments),
@@ -157,7 +159,7 @@ def tracked_direction(kernel, gradient, basis, depth):
         # A kernel that is not finite leaves no NaN behind, for weights that are loaded after it.
         return direction(gradient, found, depth), *found._replace(s=ops.nan_to_num(found.s))
 
-    found, *basis = ops.cond(is_near, lambda: tuple(tracked), make_anew)
+    found, *basis = choose(is_near, lambda: tuple(tracked), make_anew)
     return found, Basis(*basis)
 
 
@@ -296,12 +298,7 @@ def _turned(turn_and_see, *state):
     """The state after one turn where E, its last part, is above `NEAR`, two above `FAIR`."""
     dtype = keras.backend.standardize_dtype(state[0].dtype)
     turns = ops.sum(ops.cast(ops.max(state[-1]) > ops.array([NEAR[dtype], FAIR], dtype), dtype))
-    _, *state = ops.while_loop(
-        lambda left, *_: left > 0.5,
-        lambda left, *state: (left - 1.0, *turn_and_see(*state)),
-        (turns, *state),
-    )
-    return state
+    return repeat(turns, turn_and_see, state)
 
 
 def _eigenvalues(s, depth):

@@ -1,18 +1,13 @@
 """The end-to-end rule in front of any Keras optimizer."""
 
-import dataclasses
-import itertools
-import math
 import warnings
-from typing import Any
 
 import keras
 from keras import ops
 
 from tfoverparam.arguments import check_depth, check_positive_integer, check_shape, is_number
-from tfoverparam.matrix_functions import tracked_basis
-from tfoverparam.matrix_functions.tracked_basis import Basis
 from tfoverparam.optimizers import apply_to as targets_of
+from tfoverparam.optimizers.stacks import stacks_of
 
 _INNER_ARGUMENTS = (
     "learning_rate",
@@ -154,7 +149,7 @@ class EndToEnd(keras.optimizers.Optimizer):
         self.refresh_every = refresh_every
         self.grafting = grafting
         self._positions = []
-        self._groups = []
+        self._stacks = []
 
     def build(self, variables):
         if self.built:
@@ -168,33 +163,9 @@ class EndToEnd(keras.optimizers.Optimizer):
         if self.depth > 1:
             for position in self._positions:
                 _warn_if_zero(variables[position])
-            self._groups = [
-                self._add_basis(group) for group in _groups_of(targets, variables)
-            ]
-
-    def _add_basis(self, group):
-        """Bases are state. As they begin, the first step finds them wrong and makes them anew."""
-        d, k = group.shape
-        if k == 1 or not (self.refresh_every > 1 or tracked_basis.is_tracked(self.depth)):
-            return group
-        stack = () if group.count == 1 else (group.count,)
-
-        def add(name, *shape, initializer="ones"):
-            return self.add_variable(
-                shape,
-                initializer=initializer,
-                dtype=group.dtype,
-                aggregation="only_first_replica",
-                name=f"{name}_of_{group.count}_{d}x{k}_{group.dtype}",
-            )
-
-        group.basis = Basis(
-            add("left_basis", *stack, d, k, initializer=_identity),
-            add("right_basis", *stack, k, k, initializer=_identity),
-            add("singular_values", *stack, k),
-            add("is_left_basis_kept"),
-        )
-        return group
+            self._stacks = stacks_of(targets, variables)
+            for stack in self._stacks:
+                stack.add_basis(self.add_variable, self.depth, self.refresh_every)
 
     def apply(self, grads, trainable_variables=None):
         self.inner_optimizer.apply(*self._directions(grads, trainable_variables))
@@ -217,11 +188,11 @@ class EndToEnd(keras.optimizers.Optimizer):
         if not self.built:
             self.build(trainable_variables)
         given = {self._get_variable_index(v): n for n, v in enumerate(trainable_variables)}
-        for group in self._groups:
-            places = [given.get(position) for position in group.positions]
+        for stack in self._stacks:
+            places = [given.get(position) for position in stack.positions]
             gradients = [None if n is None else directions[n] for n in places]
             if any(gradient is not None for gradient in gradients):
-                for n, direction in zip(places, self._directions_of(group, gradients)):
+                for n, direction in zip(places, self._directions_of(stack, gradients)):
                     if n is not None and directions[n] is not None:
                         directions[n] = direction
         if self.weight_decay is not None:
@@ -235,50 +206,25 @@ class EndToEnd(keras.optimizers.Optimizer):
         self._iterations.assign_add(1)
         return directions, trainable_variables
 
-    def _directions_of(self, group, gradients):
-        """The direction of each kernel of a group; a gradient that is None counts as zero."""
-        kernels = [ops.stop_gradient(self._trainable_variables[n]) for n in group.positions]
+    def _directions_of(self, stack, gradients):
+        """The direction of each kernel of a stack; a gradient that is None counts as zero."""
+        kernels = [ops.stop_gradient(self._trainable_variables[n]) for n in stack.positions]
         gradients = [
             ops.zeros_like(kernel) if gradient is None else ops.convert_to_tensor(gradient)
             for kernel, gradient in zip(kernels, gradients)
         ]
-        for position, gradient in zip(group.positions, gradients):
+        for position, gradient in zip(stack.positions, gradients):
             variable = self._trainable_variables[position]
             check_shape(f"gradient of `{variable.path}`", gradient, variable.shape)
-        found = self._stack_direction(group, group.stacked(kernels), group.stacked(gradients))
+        is_refreshed = self.refresh_every == 1 or self._iterations % self.refresh_every == 0
+        found = stack.direction(kernels, gradients, self.depth, is_refreshed, self.assign)
         directions = [
             ops.cast(direction, gradient.dtype)
-            for direction, gradient in zip(group.unstacked(found), gradients)
+            for direction, gradient in zip(found, gradients)
         ]
         if self.grafting:
             return [_with_length_of(*each) for each in zip(gradients, directions)]
         return directions
-
-    def _stack_direction(self, group, kernel, gradient):
-        if group.shape[1] == 1:
-            return tracked_basis.vector_direction(kernel, gradient, self.depth)
-        if group.basis is None:
-            return tracked_basis.direction(gradient, tracked_basis.decompose(kernel), self.depth)
-        basis = Basis(*map(ops.convert_to_tensor, group.basis))
-
-        def follow():
-            if tracked_basis.is_tracked(self.depth):
-                return tracked_basis.tracked_direction(kernel, gradient, basis, self.depth)
-            found = tracked_basis.decompose(kernel)
-            return tracked_basis.direction(gradient, found, self.depth), found
-
-        def stay():
-            return tracked_basis.stale_direction(kernel, gradient, basis, self.depth), basis
-
-        if self.refresh_every == 1:
-            found, basis = follow()
-        else:
-            # Computed under the condition, assigned outside: on some backends a branch of a
-            # condition cannot assign.
-            found, basis = ops.cond(self._iterations % self.refresh_every == 0, follow, stay)
-        for variable, value in zip(group.basis, basis):
-            self.assign(variable, value)
-        return found
 
     def _apply_weight_decay(self, variables):
         """Keras's, which knows of all backends and strategies, with the factor N."""
@@ -361,73 +307,6 @@ class EndToEnd(keras.optimizers.Optimizer):
         )
         config["apply_to"] = targets_of.deserialize(config["apply_to"], custom_objects)
         return cls(**config)
-
-
-@dataclasses.dataclass
-class _Group:
-    """Kernels whose matrices have one shape, once those that are wide are transposed.
-
-    Attributes:
-        shape: `(d, k)`, d >= k. dtype: The dtype that is computed in.
-        positions: Of the kernels, among the variables. views: Their views.
-        basis: The variables of a `Basis` of the whole stack, or None.
-    """
-
-    shape: tuple[int, int]
-    dtype: str
-    positions: list[int] = dataclasses.field(default_factory=list)
-    views: list[Any] = dataclasses.field(default_factory=list)
-    basis: Any = None
-
-    @property
-    def sizes(self):
-        return [math.prod(view.matrices_shape[:-2]) for view in self.views]
-
-    @property
-    def count(self):
-        """Number of matrices."""
-        return sum(self.sizes)
-
-    def stacked(self, kernels):
-        """One tensor `(count, d, k)`, or `(d, k)` of a single matrix."""
-        matrices = [
-            _transposed_if_wide(view, ops.cast(view.to_matrices(kernel), self.dtype))
-            for kernel, view in zip(kernels, self.views)
-        ]
-        if self.count == 1:
-            return ops.reshape(matrices[0], self.shape)
-        return ops.concatenate([ops.reshape(each, (-1, *self.shape)) for each in matrices])
-
-    def unstacked(self, stack):
-        """The reverse."""
-        ends = list(itertools.accumulate(self.sizes))
-        parts = [stack] if len(ends) == 1 else ops.split(stack, ends[:-1])
-        return [
-            view.from_matrices(_transposed_if_wide(view, part))
-            for part, view in zip(parts, self.views)
-        ]
-
-
-def _transposed_if_wide(view, matrices):
-    d, k = view.matrices_shape[-2:]
-    return ops.swapaxes(matrices, -2, -1) if d < k else matrices
-
-
-def _groups_of(targets, variables):
-    groups: dict[Any, _Group] = {}
-    for target in targets:
-        # In half precision singular values have no room.
-        dtype = keras.backend.standardize_dtype(variables[target.position].dtype)
-        dtype = "float64" if dtype == "float64" else "float32"
-        shape = tuple(sorted(target.view.matrices_shape[-2:], reverse=True))
-        group = groups.setdefault((shape, dtype), _Group(shape, dtype))
-        group.positions.append(target.position)
-        group.views.append(target.view)
-    return list(groups.values())
-
-
-def _identity(shape, dtype=None):
-    return ops.broadcast_to(ops.eye(*shape[-2:], dtype=dtype), shape)
 
 
 def _with_length_of(gradient, direction):

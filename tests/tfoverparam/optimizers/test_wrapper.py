@@ -16,7 +16,7 @@ def network():
 
 
 def kernels(*names):
-    return [keras.Variable([[4.0]], name=name) for name in names]
+    return [keras.Variable(np.array([[4.0]], "float32"), name=name) for name in names]
 
 
 def ones(count):
@@ -177,7 +177,7 @@ def test_kernels_of_one_shape_move_as_each_by_itself():
     together = [keras.Variable(value, name="kernel") for value in values]
     optimizer = EndToEnd(optimizers.SGD(0.01), depth=3)
     optimizer.build(together)
-    assert len(optimizer._groups) == 3
+    assert len(optimizer._stacks) == 3
     alone = [keras.Variable(value, name="kernel") for value in values]
     each_by_itself = [EndToEnd(optimizers.SGD(0.01), depth=3) for _ in alone]
     for _ in range(3):
