@@ -86,6 +86,16 @@ def check_finite(what, tensor):
         )
 
 
+def check_not_negative(name, tensor):
+    """`tensor` must hold no number < 0; while a function is traced it holds none to be seen."""
+    try:
+        is_negative = bool(ops.any(tensor < 0))
+    except TypeError:
+        return
+    if is_negative:
+        raise ValueError(f"`{name}` must not be negative. Received: {name}={tensor}")
+
+
 def check_shape(what, tensor, shape):
     """`tensor` must have this shape; a size that is not known while a function is traced has it."""
     try:
