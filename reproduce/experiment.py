@@ -123,7 +123,7 @@ class Experiment:
         return []
 
     def everything(self, settings, arguments):
-        """All runs of all arms; the seeds are those of the committed results."""
+        """All runs of all arms; `arguments.seeds` are those of the committed records."""
         return self.plan(settings, cli.with_values(arguments, arms=tuple(self.arms)))
 
     def task(self, run_settings, dataset):

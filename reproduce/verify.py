@@ -185,7 +185,7 @@ def _networks(folder, arguments, bar):
         task, settings = dataset, group[0].settings
         if "problem" in settings:
             task = robustness.task(settings["problem"], settings["condition_number"], dataset)
-        _check_data(group, task)
+        _check_data(group, task, folder)
         yield networks.prefixes(
             [curve for record in group for curve in networks.recorded(record)],
             task,
@@ -198,10 +198,10 @@ def _convnets(folder, arguments, bar):
     from reproduce import data
 
     finished = _records(folder)
-    half_window = _configuration(folder)["half_window"]
+    half_window = _identity(folder)["config"]["half_window"]
     with bar(f"{folder.name}: the data", None):
         dataset = data.load_mnist(arguments.data_dir)
-    _check_data(finished, dataset)
+    _check_data(finished, dataset, folder)
     found = []
     for number, record in enumerate(finished, 1):
         found += convnets.prefixes(
@@ -229,17 +229,19 @@ def _records(folder):
     return finished
 
 
-def _configuration(folder):
+def _identity(folder):
     try:
-        return config.read(folder / "config.yaml")["config"]
-    except (ConfigError, KeyError) as error:
+        return config.read(folder / "config.yaml")
+    except ConfigError as error:
         raise RecordsError(f"{folder} holds no results: {error}.") from error
 
 
-def _check_data(finished, dataset):
+def _check_data(finished, dataset, folder):
     """Raise a DataError unless the records were made from this data."""
     for record in finished:
-        if record.provenance["data"]["fingerprint"] != dataset.fingerprint:
+        # The oldest do not say, only their folder does.
+        made_from = record.provenance.get("data") or _identity(folder)["data"]
+        if made_from["fingerprint"] != dataset.fingerprint:
             raise DataError(
                 f"{dataset.description}, from {dataset.location}, is not the data that "
                 f"{record.name} was made from."

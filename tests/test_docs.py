@@ -27,7 +27,7 @@ def run(text, name):
 
 def test_the_readme_s_examples_run():
     names = run(README, "README.md")
-    assert int(names["plain"].optimizer.iterations) == 4  # two epochs of two batches
+    assert int(names["model"].optimizer.iterations) == 4  # two epochs of two batches
 
 
 def test_the_guide_runs(tmp_path, monkeypatch):

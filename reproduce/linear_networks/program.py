@@ -1,9 +1,9 @@
 """Linear networks as the columns of one program: how they start, and their steps, compiled.
 
 A linear network with one output is, to its data, a vector: its end-to-end kernel. The kernels of
-all runs are stacked as columns, so that a single matrix product with the features serves them all,
-and one with their transpose gives all gradients; what differs from run to run (depth, width,
-learning rate, optimizer) costs next to nothing. The loop over the iterations is compiled.
+all runs are stacked as columns, so that the same few matrix products give the gradients of all of
+them (`gradients`); what differs from run to run (depth, width, learning rate, optimizer) costs next
+to nothing. The loop over the iterations is compiled.
 """
 
 import functools

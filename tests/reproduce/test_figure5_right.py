@@ -97,13 +97,6 @@ def test_plan_with_the_tutorials_seeds(settings):
     assert run.settings["tutorial_seeds"]
 
 
-def test_everything_is_what_is_committed(settings):
-    figure = figure5_right.Figure()
-    arguments = cli.parse(figure, ["--everything"])
-    asked = {run.name for run in cli.asked_for(figure, arguments, settings)}
-    assert asked == {path.stem for path in (ROOT / "results/figure5_right/records").glob("*.json")}
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, some_digits):
     """A folder in which two short runs have ended, and what was printed."""

@@ -12,6 +12,7 @@ import pytest
 from reproduce import mnist_convnet, verify
 from reproduce.data.mnist import Dataset
 from reproduce.harness import curves
+from reproduce.harness.errors import DataError
 from reproduce.harness.prefix import Prefix
 from reproduce.harness.records import read_record, rebuilt
 from reproduce.linear_networks import Run
@@ -80,6 +81,16 @@ def test_results_of_other_data_are_refused(results, capsys):
         verify.main(["figure2", "--results", str(results), "--quiet"])
     assert ended.value.code == 2
     assert f"is not the data that {path.stem} was made from" in capsys.readouterr().err
+
+
+def test_a_record_that_does_not_say_is_of_the_data_that_its_folder_says(tmp_path):
+    (tmp_path / "config.yaml").write_text("data: {fingerprint: f}")
+    record = types.SimpleNamespace(name="run", provenance={})
+    dataset = types.SimpleNamespace(description="", location="", fingerprint="f")
+    verify._check_data([record], dataset, tmp_path)
+    dataset.fingerprint = "another"
+    with pytest.raises(DataError, match="that run was made from"):
+        verify._check_data([record], dataset, tmp_path)
 
 
 def test_the_header_stands_over_its_columns(capsys):

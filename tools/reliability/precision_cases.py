@@ -135,7 +135,7 @@ def kernel(policy, widths, seed):
 
 
 def folded(policy, widths, seed):
-    """The kernel of the stock layer that `collapse` makes."""
+    """The kernel of the layer that `collapse` makes of a factorized one."""
     layer, _, _ = _layer(policy, widths, seed)
     factors = [as_array(each) for each in layer.factors]
     model = collapse(keras.Sequential([keras.Input((widths[0],)), layer]))
@@ -152,12 +152,13 @@ def split(policy, widths, seed):
     model = keras.Sequential([keras.Input((widths[0],)), dense])
     model.set_weights([random.uniform(-1, 1, each.shape) for each in model.weights])
     depth = len(widths) - 1
-    twin = overparameterize(model, depth=depth)
-    factors = [as_array(each) for each in twin.layers[0].factors]
+    kernel = as_array(dense.kernel)
+    overparameterize(model, depth=depth, verbose=0)
+    factors = [as_array(each) for each in dense.factors]
     # A kernel of low rank would be divided by little; the norms of balanced factors multiply to
     # no less than that of the kernel.
     size = math.prod(map(np.linalg.norm, factors))
-    error = np.linalg.norm(product(factors) - as_array(dense.kernel)) / size
+    error = np.linalg.norm(product(factors) - kernel) / size
     # Each decomposition (singular values, one Q R a hidden layer) and each product, along a side
     # of at most n, is off by n roundings; then each factor is rounded to the variables' format.
     longest = max(widths[0], widths[-1])
