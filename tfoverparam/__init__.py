@@ -8,6 +8,7 @@ from tfoverparam import initializers
 from tfoverparam import matrix_functions
 from tfoverparam.callbacks import BalanceMonitor
 from tfoverparam.conversion import collapse, overparameterize
+from tfoverparam.kernel_kinds import register_linear_map
 from tfoverparam.layers import (
     FactorizedConv1D,
     FactorizedConv2D,
@@ -15,7 +16,7 @@ from tfoverparam.layers import (
     FactorizedDense,
     FactorizedEinsumDense,
 )
-from tfoverparam.linear_maps import LinearMap, linear_maps, register_linear_map
+from tfoverparam.linear_maps import LinearMap, linear_maps
 from tfoverparam.optimizers import EndToEnd
 from tfoverparam.summary import summary
 

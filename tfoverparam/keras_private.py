@@ -8,6 +8,7 @@ that is overridden rather than used.)
 
 import contextlib
 import sys
+from typing import Any
 
 import keras
 
@@ -121,7 +122,7 @@ def stand_ins(layer, replacements):
             own[:] = variables
 
 
-_FILL = {list: list.extend, dict: dict.update, set: set.update}
+_FILL: dict[type, Any] = {list: list.extend, dict: dict.update, set: set.update}
 
 
 class Snapshot:

@@ -1,21 +1,20 @@
 """The linear maps of a model: each kernel with the matrix, or the stack of matrices, that it is.
 
-This is the one place that knows which axes of a layer's kernel are inputs, which outputs, and
-which index independent matrices. Conversion, the end-to-end rule, monitoring and `summary` all
-take it from here.
+Which axes of a kernel are inputs, which outputs, and which index independent matrices is known in
+one place, `kernel_kinds`. Conversion, the end-to-end rule, monitoring and `summary` all take it
+from here.
 """
 
-import collections
 import dataclasses
 import math
-from collections.abc import Callable
 
 import keras
-from keras import layers
 
-from tfoverparam.keras_private import CONV_LSTM_CELL, is_bookkeeping, stored_name
+from tfoverparam.kernel_kinds import kinds_of, last_axis_out
+from tfoverparam.keras_private import stored_name
 from tfoverparam.layer_tree import walk
 from tfoverparam.matrix_view import MatrixView
+from tfoverparam.obstacles import QUANTIZED, holders_of, reason_against
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,128 +97,6 @@ class LinearMap:
         return _factors_of(self.layer, self.variable) is not None
 
 
-@dataclasses.dataclass(frozen=True)
-class _Kind:
-    """How the layers of a class hold one kernel."""
-
-    variable: str
-    view: Callable[[keras.Layer, tuple[int, ...]], MatrixView]
-    is_default: bool = True
-
-
-def _last_axis_out(layer, shape):
-    *rows, column = range(len(shape))
-    return MatrixView(shape, tuple(rows), (column,))
-
-
-def _by_equation(layer, shape):
-    """Of `EinsumDense`: axes of the inputs only, of the outputs only, and of both."""
-    operands, outputs = layer.equation.replace(".", "").split("->")
-    inputs, kernel = operands.split(",")
-    return MatrixView(
-        shape,
-        rows=tuple(n for n, axis in enumerate(kernel) if axis not in outputs),
-        columns=tuple(n for n, axis in enumerate(kernel) if axis not in inputs),
-        groups=tuple(n for n, axis in enumerate(kernel) if axis in inputs and axis in outputs),
-    )
-
-
-def _grouped(layer, shape):
-    """Of a convolution: the filters of each group see channels of their own."""
-    if layer.groups == 1:
-        return _last_axis_out(layer, shape)
-    *rows, last = range(len(shape))
-    split = (*shape[:-1], layer.groups, shape[-1] // layer.groups)
-    return MatrixView(shape, tuple(rows), (last + 1,), groups=(last,), split=split)
-
-
-def _transposed(layer, shape):
-    """Of a transposed convolution `(*size, filters, channels)`: from channels to patches."""
-    *columns, row = range(len(shape))
-    return MatrixView(shape, (row,), tuple(columns))
-
-
-def _by_channel(layer, shape):
-    """Of a depthwise convolution `(*size, channels, multiplier)`: each channel by itself."""
-    *rows, channel, column = range(len(shape))
-    return MatrixView(shape, tuple(rows), (column,), groups=(channel,))
-
-
-_KERNEL = _Kind("kernel", _last_axis_out)
-_KINDS: dict[type, tuple[_Kind, ...]] = {
-    layers.Dense: (_KERNEL,),
-    layers.EinsumDense: (_Kind("kernel", _by_equation),),
-    layers.Embedding: (_Kind("embeddings", _last_axis_out, is_default=False),),
-    layers.ReversibleEmbedding: (
-        _Kind("embeddings", _last_axis_out, is_default=False),
-        _Kind("reverse_embeddings", _last_axis_out, is_default=False),
-    ),
-    **dict.fromkeys(
-        (layers.Conv1D, layers.Conv2D, layers.Conv3D), (_Kind("kernel", _grouped),)
-    ),
-    **dict.fromkeys(
-        (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose),
-        (_Kind("kernel", _transposed),),
-    ),
-    **dict.fromkeys(
-        (layers.DepthwiseConv1D, layers.DepthwiseConv2D),
-        (_Kind("kernel", _by_channel, is_default=False),),
-    ),
-    **dict.fromkeys(
-        (layers.SeparableConv1D, layers.SeparableConv2D),
-        (
-            _Kind("depthwise_kernel", _by_channel, is_default=False),
-            _Kind("pointwise_kernel", _last_axis_out),
-        ),
-    ),
-    **dict.fromkeys(
-        (layers.SimpleRNNCell, layers.GRUCell, layers.LSTMCell, CONV_LSTM_CELL),
-        (_KERNEL, _Kind("recurrent_kernel", _last_axis_out)),
-    ),
-}
-
-
-def register_linear_map(cls, variable="kernel", view=None):
-    """Tells `linear_maps` of a kernel that layers of a class of your own have.
-
-    It need not be told of subclasses of Keras's layers.
-
-    Args:
-        cls: Subclass of `keras.Layer`.
-        variable: Name of the attribute that holds the kernel, which must be the name of the
-            variable too. Defaults to `"kernel"`.
-        view: Function of a layer of this class, built, to the `MatrixView` of its kernel.
-            Defaults to `None`: the last axis is the outputs, all others are the inputs.
-
-    Raises:
-        ValueError: If an argument is not of the kind described.
-
-    Example:
-
-    >>> import keras
-    >>> from tfoverparam import linear_maps, register_linear_map
-    >>> class Bilinear(keras.Layer):
-    ...     def build(self, input_shape):
-    ...         size = input_shape[-1]
-    ...         self.form = self.add_weight(shape=(size, size), name="form")
-    ...     def call(self, inputs):
-    ...         return keras.ops.sum(keras.ops.matmul(inputs, self.form) * inputs, axis=-1)
-    >>> register_linear_map(Bilinear, "form")
-    >>> model = keras.Sequential([keras.Input((3,)), Bilinear()])
-    >>> [each.view.matrices_shape for each in linear_maps(model)]
-    [(3, 3)]
-    """
-    if not (isinstance(cls, type) and issubclass(cls, keras.Layer)):
-        raise ValueError(f"`cls` must be a subclass of `keras.Layer`. Received: cls={cls!r}")
-    if not isinstance(variable, str):
-        raise ValueError(f"`variable` must be a name. Received: variable={variable!r}")
-    if view is not None and not callable(view):
-        raise ValueError(f"`view` must be None or a function. Received: view={view!r}")
-    as_kind = _last_axis_out if view is None else lambda layer, shape: view(layer)
-    others = tuple(kind for kind in _KINDS.get(cls, ()) if kind.variable != variable)
-    _KINDS[cls] = (*others, _Kind(variable, as_kind))
-
-
 def linear_maps(model):
     """All linear maps of a model, in the order of its layers, each once.
 
@@ -250,18 +127,8 @@ def linear_maps(model):
     if not isinstance(model, keras.Layer):
         raise ValueError(f"`model` must be a model or layer. Received: model={model!r}")
     found = list(walk(model))
-    holders = _holders(found)
+    holders = holders_of(found)
     return [each for layer in found for each in _maps_of(layer, holders)]
-
-
-def view_of(layer, variable, shape):
-    """The `MatrixView` of a kernel of this name and shape of `layer`."""
-    (kind,) = (kind for kind in _kinds_of(type(layer)) if kind.variable == variable)
-    return kind.view(layer, shape)
-
-
-def _kinds_of(cls):
-    return next((_KINDS[each] for each in cls.__mro__ if each in _KINDS), ())
 
 
 def _factors_of(layer, variable):
@@ -275,7 +142,7 @@ def _variable_of(layer, variable):
 
 
 def _maps_of(layer, holders):
-    for kind in _kinds_of(type(layer)):
+    for kind in kinds_of(type(layer)):
         factors = _factors_of(layer, kind.variable)
         if factors is not None:
             path = factors.variables[0].path.removesuffix("_0")
@@ -284,9 +151,9 @@ def _maps_of(layer, holders):
             continue
         kernel = _variable_of(layer, kind.variable)
         if kernel is not None:
-            reason = _reason(layer, kind.variable, kernel, holders[id(kernel)])
-            is_packed = reason == _QUANTIZED
-            view = (_last_axis_out if is_packed else kind.view)(layer, tuple(kernel.shape))
+            reason = reason_against(layer, kind.variable, kernel, holders[id(kernel)])
+            is_packed = reason == QUANTIZED
+            view = (last_axis_out if is_packed else kind.view)(layer, tuple(kernel.shape))
             is_default = _is_default(kind, layer, view.shape)
             yield LinearMap(layer, kind.variable, view, kernel.path, is_default, reason)
 
@@ -295,83 +162,3 @@ def _is_default(kind, layer, shape):
     # A convolution of one channel a group, as in ConvNeXt, is depthwise under another name.
     is_depthwise = getattr(layer, "groups", 1) > 1 and shape[-2] == 1
     return kind.is_default and not is_depthwise
-
-
-_QUANTIZED = "the layer is quantized"
-
-
-# What factorized layers have and others do not; a test compares it with their class.
-NAMES_OF_FACTORIZED_LAYERS = (
-    "as_built_in",
-    "assign_kernel",
-    "become_factorized",
-    "collapse",
-    "factorized_kernels",
-    "factors",
-    "imbalance",
-    "products_held",
-    "singular_values",
-)
-
-
-def _reason(layer, variable, kernel, holders):
-    """Why a kernel cannot be factorized, or `None`."""
-    if getattr(layer, "quantization_mode", None) is not None:
-        return _QUANTIZED
-    if getattr(layer, "lora_enabled", False):
-        return "LoRA is enabled"
-    if kernel.constraint is not None:
-        return "it has a constraint, which acts on one variable"
-    for holder, attribute in holders:
-        if holder is not layer:
-            name = f"`{holder.name}` of class {type(holder).__name__}"
-            return f"{name} holds the same variable"
-    if len(holders) > 1:
-        return f"the layer holds it in `{holders[-1][1]}` too"
-    for name in (*NAMES_OF_FACTORIZED_LAYERS, f"{variable}_0"):
-        if hasattr(layer, name):
-            return f"the layer has an attribute `{name}` of its own"
-    return _reason_of_class(type(layer))
-
-
-def _reason_of_class(cls):
-    """Of the classes of a user between a layer's and the one that `linear_maps` knows."""
-    for each in cls.__mro__[: next(n for n, base in enumerate(cls.__mro__) if base in _KINDS)]:
-        if "build" in vars(each):
-            return f"class {each.__name__} overrides `build`"
-        for method in vars(each).values():
-            names = getattr(getattr(method, "__code__", None), "co_names", ())
-            for name in sorted(_LISTS_OF_VARIABLES & set(names)):
-                return f"class {each.__name__} reads `{name}`, which factors change"
-    return None
-
-
-_LISTS_OF_VARIABLES = {
-    "get_weights",
-    "set_weights",
-    "trainable_variables",
-    "trainable_weights",
-    "variables",
-    "weights",
-}
-
-
-def _holders(found):
-    """Dict from the id of a variable to the layers and attributes that hold it."""
-    holders = collections.defaultdict(list)
-    for layer in found:
-        for name, value in vars(layer).items():
-            if not is_bookkeeping(name):
-                for each in _variables_in(value):
-                    holders[id(each)].append((layer, name))
-    return holders
-
-
-def _variables_in(value):
-    if isinstance(value, keras.Variable):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        return [each for each in value if isinstance(each, keras.Variable)]
-    return []

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 from tfoverparam import linear_maps, register_linear_map
 from tfoverparam.layers.factorized_layer import FactorizedLayer
-from tfoverparam.linear_maps import NAMES_OF_FACTORIZED_LAYERS
+from tfoverparam.obstacles import NAMES_OF_FACTORIZED_LAYERS
 from tfoverparam.matrix_view import MatrixView
 
 
@@ -141,6 +141,15 @@ def test_convolution_with_groups(rank):
         seen = windows(inputs[..., channels], size)
         expected.append(seen.reshape(*seen.shape[: 1 + rank], -1) @ stack[n])
     assert_close(outputs, np.concatenate(expected, axis=-1))
+
+
+@pytest.mark.parametrize("filters", [6, 12])
+def test_a_convolution_of_one_channel_a_group_is_depthwise(filters):
+    _, maps = maps_of(layers.Conv2D(filters, 3, groups=6), drawn(0, 2, 5, 5, 6))
+    assert maps["kernel"].view.matrices_shape == (6, 9, filters // 6)
+    assert not maps["kernel"].is_default
+    _, maps = maps_of(layers.Conv2D(filters, 3, groups=3), drawn(0, 2, 5, 5, 6))
+    assert maps["kernel"].is_default
 
 
 @pytest.mark.parametrize("layer", [layers.DepthwiseConv1D, layers.DepthwiseConv2D])

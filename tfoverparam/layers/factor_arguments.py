@@ -7,7 +7,8 @@ from keras import constraints, initializers, regularizers
 
 from tfoverparam.arguments import check_positive_integer, check_seed, checked_hidden_widths
 from tfoverparam.initializers import own_seed, repeatable, with_seed
-from tfoverparam.layers.factorized_layer import Factorization, FactorizedLayer
+from tfoverparam.layers.factorization import Factorization
+from tfoverparam.layers.factorized_layer import FactorizedLayer
 
 # Arguments of built-in layers that have no meaning for factors, and what to do.
 _REFUSED = {
@@ -26,6 +27,7 @@ class FactorArguments(FactorizedLayer):
 
     # What the class calls the argument with the widths of hidden layers.
     hidden_argument = "hidden_units"
+    kernel_initializer: keras.Initializer
 
     def __init__(
         self,

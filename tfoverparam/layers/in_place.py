@@ -4,8 +4,6 @@ The layer stays the object that it is; its class becomes a subclass of its own, 
 Keras finds layers by class name in a weights file, which the plain model is to read.
 """
 
-import functools
-
 import keras
 
 from tfoverparam import keras_private
@@ -16,7 +14,8 @@ from tfoverparam.layers import recurrent
 from tfoverparam.layers.factorized_conv import FactorizedConv1D, FactorizedConv2D, FactorizedConv3D
 from tfoverparam.layers.factorized_dense import FactorizedDense
 from tfoverparam.layers.factorized_einsum_dense import FactorizedEinsumDense
-from tfoverparam.layers.factorized_layer import Factorization, FactorizedLayer, factorized_kernel
+from tfoverparam.layers.factorization import Factorization
+from tfoverparam.layers.factorized_layer import FactorizedLayer, factorized_kernel
 from tfoverparam.layers.kernel_factors import KernelFactors, factor_values
 from tfoverparam.regularizers import KernelPenalty
 
@@ -78,9 +77,13 @@ def _reference(cls):
     }
 
 
-@functools.lru_cache(maxsize=None)
+_CONVERTED: dict[tuple, type] = {}
+
+
 def _converted_class(cls, variables):
     """The subclass that layers of a class get when kernels of theirs are factorized."""
+    if (cls, variables) in _CONVERTED:
+        return _CONVERTED[cls, variables]
     bases: tuple[type, ...] = (ConvertedLayer, _PUBLIC.get(cls, cls))
     if issubclass(cls, recurrent.CELLS):
         bases = (ConvertedLayer, recurrent.FactorizedCell, cls)
@@ -88,10 +91,9 @@ def _converted_class(cls, variables):
     about = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
     converted = type(cls)(cls.__name__, bases, {**about, **names})
     register = keras.saving.register_keras_serializable("tfoverparam", ConvertedLayer.__name__)
-    # The one that is found by this name is to be the one that is here from the start.
     register(converted)
-    register(ConvertedLayer)
-    return converted
+    register(ConvertedLayer)  # which is the one that the name stands for
+    return _CONVERTED.setdefault((cls, variables), converted)
 
 
 def _convert(layer, factorization):
