@@ -36,9 +36,7 @@ def train_all(runs, task, settings, work):
                 for tag, values in zip(TAGS, losses.T):
                     tensorboard.scalar(tag, values.mean(), steps_done)
 
-            trained = train(
-                training, task, on_progress, strategy=work.team.strategy
-            )
+            trained = train(training, task, on_progress, strategy=work.team.strategy)
             for name in ("validation_error", "test_error"):
                 tensorboard.scalar(f"eval/{name}", getattr(trained, name), training.steps)
         series = dict(zip(PANELS, (trained.loss, trained.cross_entropy, trained.l2_term)))

@@ -7,17 +7,18 @@ import numpy as np
 
 matplotlib.use("Agg")
 
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt, transforms  # noqa: E402
 
 from reproduce import paper  # noqa: E402
 from reproduce.harness import curves  # noqa: E402
 from reproduce.harness.files import write_atomically  # noqa: E402
 
 # Okabe and Ito's palette: distinguishable to the colour-blind.
+LINE = 0.2  # inches, of a legend
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
-def new_figure(panels, title, width=10.0, height=4.2):
+def new_figure(panels, title, width=10.0, height=3.6):
     """A figure as wide as a page, at most two panels beside each other, and its axes, a list.
 
     Args:
@@ -85,13 +86,23 @@ def finish_axes(axes, title, xlabel, ylabel, top=None, last=None):
         axes.set_ylim(0.7 * values[values > 0].min(), top)
     axes.xaxis.set_major_formatter(lambda t, _: f"{t / 1e6:g}M" if t >= 1e6 else f"{t:,.0f}")
     axes.grid(True, which="major", alpha=0.3)
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.16)}
-    wide = axes.get_subplotspec().colspan.stop - axes.get_subplotspec().colspan.start > 1
-    axes.legend(fontsize="small", ncols=2 if wide else 1, frameon=False, **place)
+    below = transforms.ScaledTranslation(0, -0.45, axes.figure.dpi_scale_trans)  # the axis' label
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0)}
+    place["bbox_transform"] = axes.transAxes + below
+    span = axes.get_subplotspec().colspan
+    axes.legend(fontsize="small", ncols=span.stop - span.start, frameon=False, **place)
 
 
 def save(figure, folder, name="figure", kinds=("png", "pdf")):
     """Write `figure.png` and `figure.pdf` into a `pathlib.Path`, whole, without a date."""
+    lines: dict = {}  # of the longest legend in each row
+    for axes in figure.axes:
+        if axes.get_legend() is not None:
+            entries, row = len(axes.get_legend().get_texts()), axes.get_subplotspec().rowspan.start
+            columns = axes.get_legend()._ncols
+            lines[row] = max(lines.get(row, 0), -(-entries // columns))
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + LINE * sum(lines.values()))
     for kind in kinds:
         metadata = {"CreationDate": None} if kind == "pdf" else {}
         content = io.BytesIO()
