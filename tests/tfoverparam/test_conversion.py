@@ -167,6 +167,16 @@ def test_unbalanced_factors_are_the_kernel_and_identities(units):
         np.testing.assert_array_equal(other, np.eye(min(4, units)))
 
 
+def test_unbalanced_factors_of_a_stack_can_be_trained():
+    model = keras.Sequential([keras.Input((6, 4)), layers.Conv1D(4, 2, groups=2)])
+    overparameterized(model, depth=3, balanced=False)
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+    before = [np.array(each) for each in model.trainable_variables]
+    model.train_on_batch(drawn(0, 3, 6, 4), drawn(1, 3, 5, 4))
+    for weight, value in zip(model.trainable_variables, before):
+        assert np.abs(np.array(weight) - value).max() > 0
+
+
 def test_a_seed_makes_the_factors_repeatable():
     def factors(seed):
         keras.utils.set_random_seed(0)

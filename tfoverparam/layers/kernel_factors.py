@@ -134,7 +134,7 @@ def identity_factors(matrices, widths):
     dims = (narrow, *widths, narrow)
     # Padded rather than multiplied: a product may round.
     identities = [
-        ops.broadcast_to(ops.eye(*pair, dtype=matrices.dtype), (*stack, *pair))
+        ops.zeros((*stack, *pair), dtype=matrices.dtype) + ops.eye(*pair, dtype=matrices.dtype)
         for pair in zip(dims[:-1], dims[1:])
     ]
     if columns <= rows:
