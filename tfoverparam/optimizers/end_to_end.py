@@ -47,10 +47,9 @@ class EndToEnd(keras.optimizers.Optimizer):
     A kernel of zeros cannot move (for N > 1): `build` warns of it. Start from a random kernel.
 
     Cost of a step, in products of the size of a square kernel: 8 at depth 2, 10 at depths 3 and
-    4, 12 at depth 8, and every few steps 8 more by which singular bases are followed (Muon: 15).
-    They are state of twice the size of the kernel. Kernels of one shape are moved together. Other
-    integers are made of these; depths that are no integer, or have a prime factor above 7, take a
-    singular value decomposition in each step.
+    4, 12 at depth 8, and every few steps 8 more to follow singular bases, which are state of twice
+    the size of the kernel (Muon: 15). Kernels of one shape move together. Depths that are no
+    integer, or have a prime factor above 7, take a singular value decomposition in each step.
 
     Args:
         inner_optimizer: A `keras.optimizers.Optimizer`, its name or its configuration. Clipping,
@@ -116,8 +115,7 @@ class EndToEnd(keras.optimizers.Optimizer):
         check_depth(depth)
         if weight_decay is not None and not (is_number(weight_decay) and weight_decay >= 0):
             raise ValueError(
-                "`weight_decay` must be None or a number >= 0. "
-                f"Received: weight_decay={weight_decay!r}"
+                f"`weight_decay` must be None or a number >= 0. Received: {weight_decay=!r}"
             )
         check_positive_integer("refresh_every", refresh_every)
         if not isinstance(grafting, bool):
@@ -161,8 +159,8 @@ class EndToEnd(keras.optimizers.Optimizer):
         if self.apply_to is not None:
             self.apply_to = targets
         if self.depth > 1:
-            for position in self._positions:
-                _warn_if_zero(variables[position])
+            for target in targets:
+                _warn_if_zero(variables[target.position])
             self._stacks = stacks_of(targets, variables)
             for stack in self._stacks:
                 stack.add_basis(self.add_variable, self.depth, self.refresh_every)
@@ -196,12 +194,9 @@ class EndToEnd(keras.optimizers.Optimizer):
                     if n is not None and directions[n] is not None:
                         directions[n] = direction
         if self.weight_decay is not None:
+            places = [given[position] for position in self._positions if position in given]
             self._apply_weight_decay(
-                [
-                    trainable_variables[given[position]]
-                    for position in self._positions
-                    if position in given and directions[given[position]] is not None
-                ]
+                [trainable_variables[n] for n in places if directions[n] is not None]
             )
         self._iterations.assign_add(1)
         return directions, trainable_variables
@@ -213,15 +208,12 @@ class EndToEnd(keras.optimizers.Optimizer):
             ops.zeros_like(kernel) if gradient is None else ops.convert_to_tensor(gradient)
             for kernel, gradient in zip(kernels, gradients)
         ]
-        for position, gradient in zip(stack.positions, gradients):
-            variable = self._trainable_variables[position]
-            check_shape(f"gradient of `{variable.path}`", gradient, variable.shape)
+        for n, gradient in zip(stack.positions, gradients):
+            path = self._trainable_variables[n].path
+            check_shape(f"gradient of `{path}`", gradient, self._trainable_variables[n].shape)
         is_refreshed = self.refresh_every == 1 or self._iterations % self.refresh_every == 0
         found = stack.direction(kernels, gradients, self.depth, is_refreshed, self.assign)
-        directions = [
-            ops.cast(direction, gradient.dtype)
-            for direction, gradient in zip(found, gradients)
-        ]
+        directions = [ops.cast(each, gradients[n].dtype) for n, each in enumerate(found)]
         if self.grafting:
             return [_with_length_of(*each) for each in zip(gradients, directions)]
         return directions
@@ -243,17 +235,15 @@ class EndToEnd(keras.optimizers.Optimizer):
         self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
     def set_weights(self, weights):
-        own = len(self._variables)
-        super().set_weights(weights[:own])
-        self.inner_optimizer.set_weights(weights[own:])
+        super().set_weights(weights[: len(self._variables)])
+        self.inner_optimizer.set_weights(weights[len(self._variables) :])
 
     @property
     def variables(self):
         return self._variables + self.inner_optimizer.variables
 
     @property
-    def _model_variables_moving_average(self):
-        # Where `SwapEMAWeights` looks for it, if a LossScaleOptimizer is around this one.
+    def _model_variables_moving_average(self):  # Where `SwapEMAWeights` looks for it.
         return self.inner_optimizer._model_variables_moving_average
 
     @property
@@ -302,9 +292,8 @@ class EndToEnd(keras.optimizers.Optimizer):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = config.copy()
-        config["inner_optimizer"] = keras.saving.deserialize_keras_object(
-            config["inner_optimizer"], custom_objects=custom_objects
-        )
+        inner = config["inner_optimizer"]
+        config["inner_optimizer"] = keras.saving.deserialize_keras_object(inner, custom_objects)
         config["apply_to"] = targets_of.deserialize(config["apply_to"], custom_objects)
         return cls(**config)
 

@@ -20,8 +20,7 @@ POLICIES = ("float64", "float32", "mixed_float16", "mixed_bfloat16", "float16", 
 _BITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 # The widths (inputs, hidden layers, outputs) of the layers that are tried.
 WIDTHS = ((3, 3, 5), (6, 2, 4), (2, 4, 3, 4), (5, 5, 5, 5))
-# Kernels, and a depth; the last are those for which the polar factor takes the place of the
-# eigendecomposition, where they are float32.
+# Kernels, and a depth.
 KERNELS = (((6, 4), 2), ((4, 6), 3), ((7, 1), 3), ((40, 32), 2))
 _BATCH = 4
 _SPAN = 10.0  # of the singular values of these kernels
@@ -190,9 +189,8 @@ def direction(policy, case, seed):
     expected = u @ (eigenvalues * (u.T @ slope @ vt.T)) @ vt
     size = depth * s[0] ** (2 - 2 / depth) * np.linalg.norm(slope)
     error = np.linalg.norm(as_array(variable) - expected) / size
-    # The longest path: 22 products (six steps of three for the polar factor, and four more),
-    # more than the eight of the other way with the decomposition counted as two. A relative error
-    # of the Gram matrix is at most so many times larger in a power of it between 1/N and 1 - 1/N.
+    # A decomposition, counted as two products, and at most 20 products more. A relative error of
+    # the Gram matrix is at most so many times larger in a power of it between 1/N and 1 - 1/N.
     working = "float64" if dtype == "float64" else "float32"
     amplified = (s[0] / s[-1]) ** (2 - 2 / depth)
     bound = gamma(22 * (max(shape) + 1), working) * amplified + unit_roundoff(dtype)

@@ -51,7 +51,7 @@ class Sabotage:
 
 
 TRAINING, NETWORK = "reproduce/mnist_convnet/training.py", "reproduce/mnist_convnet/network.py"
-FIGURE, ROBUSTNESS = "reproduce/figure5_right.py", "reproduce/robustness.py"
+FIGURE, ROBUSTNESS = "reproduce/mnist_convnet/runs.py", "reproduce/robustness.py"
 OPTIMUM = "    _, least = optimum(task.features, task.targets, p)\n"
 OF_ANOTHER = """    from reproduce import data
     other = data.load_breast_cancer()
