@@ -48,6 +48,7 @@ def verified(capsys, *arguments):
     return [line.split() for line in capsys.readouterr().out.splitlines()[1:]], status
 
 
+@pytest.mark.slow
 def test_the_committed_curves_are_those_of_the_code(results, capsys):
     lines, status = verified(capsys, *COMMITTED, "--results", str(results), "--iterations", "20")
     assert [(*line[:2], line[-1]) for line in lines] == [
@@ -60,6 +61,7 @@ def test_the_committed_curves_are_those_of_the_code(results, capsys):
     assert status == 0
 
 
+@pytest.mark.slow
 def test_a_value_that_is_changed_is_off(results, capsys):
     path = results / "figure2" / "records" / f"{COMMITTED['figure2'][0]}.json"
     record = json.loads(path.read_text())

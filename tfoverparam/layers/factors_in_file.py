@@ -53,7 +53,7 @@ class FactorsInFile(keras.Operation):
         layer = self._get_layer()
         if self._is_of_0_1_0(store):
             return self._load_of_0_1_0(store)
-        targets = {name: _Target(factors.view.shape) for name, factors in self._kernels.items()}
+        targets = {name: _Target(name, each.view.shape) for name, each in self._kernels.items()}
         with layer.as_built_in(targets):
             load_built_in(store)
         for name, target in targets.items():
@@ -96,8 +96,8 @@ class FactorsInFile(keras.Operation):
 class _Target:
     """Takes the value that the built-in layer would assign to its kernel."""
 
-    def __init__(self, shape):
-        self.shape = shape
+    def __init__(self, name, shape):
+        self.name, self.shape = name, shape
         self.value = None
 
     def assign(self, value):

@@ -21,7 +21,7 @@ def _step(gradients, apply_to=None, shape=(4, 3)):
     [
         *(({"depth": value}, "a number >= 1") for value in (INFINITY, 0, True, None)),
         *(({"weight_decay": value}, "a number >= 0") for value in (NAN, INFINITY, "x")),
-        ({"apply_to": []}, "or parts of paths"),
+        ({"apply_to": []}, "or a list of these"),
     ],
 )
 def test_arguments(arguments, says, refuses):
