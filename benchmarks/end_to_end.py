@@ -1,16 +1,21 @@
-"""What an update of one kernel costs under the end-to-end rule, side by side in one run.
+"""The time of an update under the end-to-end rule, as a ratio to Keras's Muon in the same run.
 
-    python benchmarks/end_to_end.py [--shapes 3136x512 512x512 1024x1024 128x1] [--rounds N]
-    KERAS_BACKEND=jax python benchmarks/end_to_end.py --shapes 1024x1024 2048x2048 4096x4096
+    python benchmarks/end_to_end.py [--rounds N] [--only REGEX]    the whole table: some 10 minutes
+    KERAS_BACKEND=jax python benchmarks/end_to_end.py --only 1024
+    python benchmarks/end_to_end.py --memory
 
-The optimizers take turns, ten steps each a round, so that a change in the machine's speed meets
-all of them. A result is the median over the rounds, a ratio the median over the rounds' ratios.
-`--memory` measures instead, each optimizer in a process of its own, how far the peak of the
-process's memory lies above that of SGD, in multiples of the kernel (CPU only).
+One kernel by itself, of each shape; a network 784-512-512-10 under `fit` in batches of 64; the 25
+kernels of a small GPT at once. The optimizers take turns, a few steps each a round, so that a
+change in the machine's speed meets all of them. A result is the median over the rounds, a ratio
+the median over the rounds' ratios. Gradients are drawn anew for every step, and the learning
+rate is such that a step has `--step-size` times the norm of the kernel: following the bases is
+part of what is measured. `--memory` measures instead, each optimizer in a process of its own, how
+far the peak of the process's memory lies above that of SGD, in multiples of the kernel (CPU only).
 """
 
 import argparse
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -25,90 +30,121 @@ from keras.optimizers import SGD, Muon  # noqa: E402
 from tfoverparam import EndToEnd  # noqa: E402
 
 STEPS = 10
+RATE = 1e-3
+SHAPES = ((512, 512), (1024, 1024), (3136, 512), (128, 1))
+# Width 128, 4 layers: query, key, value and output of attention, the two maps of the network
+# after it, and the map to the vocabulary.
+GPT = ([(128, 128)] * 4 + [(128, 512), (512, 128)]) * 4 + [(128, 96)]
 OPTIMIZERS = {
-    "SGD": lambda: SGD(1e-6),
-    "Muon": lambda: Muon(1e-6),
-    "EndToEnd depth 2": lambda: EndToEnd(SGD(1e-6), depth=2),
-    "EndToEnd depth 3": lambda: EndToEnd(SGD(1e-6), depth=3),
-    "EndToEnd depth 2, refresh 10": lambda: EndToEnd(SGD(1e-6), depth=2, refresh_every=10),
+    "SGD": lambda rate: SGD(rate),
+    "Muon": lambda rate: Muon(rate),
+    **{
+        f"EndToEnd, depth {depth}": lambda rate, depth=depth: EndToEnd(SGD(rate), depth=depth)
+        for depth in (2, 3, 4, 8)
+    },
+    "EndToEnd, depth 2, refresh_every=10": lambda rate: EndToEnd(SGD(rate), refresh_every=10),
+    "EndToEnd, depth 3, refresh_every=10": lambda rate: EndToEnd(SGD(rate), 3, refresh_every=10),
 }
 
 
-def updates(name, shape):
+def updates(name, shapes, step_size):
     """A function that takes `STEPS` steps with an optimizer, compiled, and waits for them."""
     random = np.random.default_rng(0)
-    start = (random.normal(size=shape) / np.sqrt(shape[0])).astype("float32")
-    kernel = keras.Variable(start, name="kernel")
-    gradient = keras.ops.convert_to_tensor(random.normal(size=shape), dtype="float32")
-    optimizer = OPTIMIZERS[name]()
-    optimizer.build([kernel])
+    start = [(random.normal(size=s) / np.sqrt(s[0])).astype("float32") for s in shapes]
+    kernels = [keras.Variable(value, name=f"k{n}_kernel") for n, value in enumerate(start)]
+    drawn = [
+        [keras.ops.convert_to_tensor(random.normal(size=shape), "float32") for shape in shapes]
+        for _ in range(STEPS)
+    ]
+    optimizer = OPTIMIZERS[name](RATE)
+    optimizer.build(kernels)
+    step = optimizer.apply
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        step = tf.function(lambda: optimizer.apply([gradient]))
-    elif keras.backend.backend() == "jax":
-        return _jax_updates(optimizer, kernel, gradient)
-    else:
-
-        def step():
-            optimizer.apply([gradient])
+        step = tf.function(step, autograph=False)
+    # One step shows how long a step is; then the learning rate is set.
+    step(drawn[0])
+    moved = sum(np.sum((keras.ops.convert_to_numpy(k) - s) ** 2) for k, s in zip(kernels, start))
+    norm = sum(np.sum(s**2) for s in start)
+    optimizer.learning_rate = RATE * step_size * float(np.sqrt(norm / moved))
+    if keras.backend.backend() == "jax":
+        return _jax_updates(optimizer, kernels, drawn)
 
     def run():
-        for _ in range(STEPS):
-            step()
-        return float(kernel[0, 0])
+        for gradients in drawn:
+            step(gradients)
+        return float(kernels[0][0, 0])
 
     return run
 
 
-def _jax_updates(optimizer, kernel, gradient):
+def _jax_updates(optimizer, kernels, drawn):
     import jax
 
-    step = jax.jit(
-        lambda state, value: optimizer.stateless_apply(state, [gradient], [value])[::-1]
-    )
-    state, value = [v.value for v in optimizer.variables], kernel.value
+    step = jax.jit(lambda state, gradients, values: optimizer.stateless_apply(
+        state, gradients, values)[::-1])
+    state, values = [v.value for v in optimizer.variables], [k.value for k in kernels]
 
     def run():
-        nonlocal state, value
-        for _ in range(STEPS):
-            state, (value,) = step(state, value)
-        return float(value[0, 0])
+        nonlocal state, values
+        for gradients in drawn:
+            state, values = step(state, gradients, values)
+        return float(values[0][0, 0])
 
     return run
 
 
-def time_shape(shape, rounds):
+def fits(name):
+    """A function that trains a network for `STEPS` batches."""
+    random = np.random.default_rng(0)
+    keras.utils.set_random_seed(0)
+    widths = (784, 512, 512, 10)
+    model = keras.Sequential([keras.Input((widths[0],))])
+    for width in widths[1:-1]:
+        model.add(keras.layers.Dense(width, activation="relu"))
+    model.add(keras.layers.Dense(widths[-1]))
+    model.compile(
+        OPTIMIZERS[name](1e-2 if name != "Muon" else 1e-3),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    images = random.normal(size=(64 * STEPS, widths[0])).astype("float32")
+    labels = random.integers(0, 10, len(images))
+    return lambda: model.fit(images, labels, batch_size=64, verbose=0)
+
+
+def compare(title, functions, rounds):
     """Print milliseconds a step and the ratios to Muon and SGD."""
-    runs = {name: updates(name, shape) for name in OPTIMIZERS}
-    for run in runs.values():
-        run()
-    times = {name: [] for name in runs}
+    for function in functions.values():
+        function()
+    times = {name: [] for name in functions}
     for _ in range(rounds):
-        for name, run in runs.items():
+        for name, function in functions.items():
             start = time.perf_counter()
-            run()
+            function()
             times[name].append((time.perf_counter() - start) / STEPS)
-    print(f"\n{shape[0]} x {shape[1]}")
-    print(f"{'':<30}{'ms a step':>10}{'min':>9}{'max':>9}{'/ Muon':>9}{'/ SGD':>9}")
+    print(f"\n{title}\n{'':<38}{'ms a step':>10}{'min':>9}{'max':>9}{'/ Muon':>9}{'/ SGD':>9}")
     for name, seconds in times.items():
         low, median, high = 1000 * np.quantile(seconds, (0, 0.5, 1))
         ratios = [np.median(np.divide(seconds, times[other])) for other in ("Muon", "SGD")]
-        print(f"{name:<30}{median:10.3f}{low:9.3f}{high:9.3f}{ratios[0]:9.2f}{ratios[1]:9.2f}")
+        print(
+            f"{name:<38}{median:10.3f}{low:9.3f}{high:9.3f}{ratios[0]:9.2f}{ratios[1]:9.2f}",
+            flush=True,
+        )
 
 
-def measure_memory(shape):
+def measure_memory(shape, step_size):
     """Print the peak memory of each optimizer above SGD's, in multiples of the kernel."""
     peaks = {}
     for name in OPTIMIZERS:
         sizes = "x".join(map(str, shape))
-        command = [sys.executable, __file__, "--peak-of", name, "--shapes", sizes]
+        command = [sys.executable, __file__, "--peak-of", name, "--only", sizes]
         result = subprocess.run(command, check=True, capture_output=True, text=True)
         peaks[name] = float(result.stdout.split()[-1])
     print(f"\n{shape[0]} x {shape[1]}: peak memory above SGD's, in kernels")
     for name, peak in peaks.items():
         kernels = (peak - peaks["SGD"]) * 1024 / (4 * shape[0] * shape[1])
-        print(f"{name:<30}{kernels:10.2f}")
+        print(f"{name:<38}{kernels:10.2f}")
 
 
 def main():
@@ -116,35 +152,35 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    default = ["3136x512", "512x512", "1024x1024", "128x1"]
-    parser.add_argument("--shapes", nargs="+", default=default)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--only", default="", help="regular expression of what to measure")
+    parser.add_argument("--step-size", type=float, default=1e-3)
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--peak-of", choices=OPTIMIZERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    shapes = [tuple(map(int, shape.split("x"))) for shape in arguments.shapes]
+    shapes = {
+        f"{shape[0]}x{shape[1]}": shape
+        for shape in SHAPES
+        if re.search(arguments.only, f"{shape[0]}x{shape[1]}")
+    }
     if arguments.peak_of:
-        updates(arguments.peak_of, shapes[0])()
+        updates(arguments.peak_of, list(shapes.values())[:1], arguments.step_size)()
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         return
-    print(f"Keras {keras.__version__} on {keras.backend.backend()}, {_device()}")
-    for shape in shapes:
+    print(f"Keras {keras.__version__} on {keras.backend.backend()}, {os.cpu_count()} CPU cores")
+    for title, shape in shapes.items():
         if arguments.memory:
-            measure_memory(shape)
-        else:
-            time_shape(shape, arguments.rounds)
-
-
-def _device():
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.devices()[0].device_kind
-    if keras.backend.backend() == "torch":
-        import torch
-
-        return torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    return f"{os.cpu_count()} CPU cores"
+            measure_memory(shape, arguments.step_size)
+            continue
+        cases = {name: updates(name, [shape], arguments.step_size) for name in OPTIMIZERS}
+        compare(title, cases, arguments.rounds)
+    if arguments.memory:
+        return
+    if re.search(arguments.only, "fit"):
+        compare("fit, 784-512-512-10", {name: fits(name) for name in OPTIMIZERS}, arguments.rounds)
+    if re.search(arguments.only, "GPT"):
+        cases = {name: updates(name, GPT, arguments.step_size) for name in OPTIMIZERS}
+        compare("GPT, 25 kernels", cases, arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
-"""What factorised layers cost beside the stock ones, side by side in one run.
+"""What factorized layers cost beside the built-in ones, side by side in one run.
 
-    python benchmarks/layers.py [--networks mlp convnet] [--rounds N] [--batch-size N]
+    python benchmarks/layers.py [--networks mlp convnet block] [--rounds N] [--batch-size N]
     python benchmarks/layers.py --memory
 
-Each network comes as it is, with its layers factorised (depth 2 and 3, with hidden layers of full
+Each network comes as it is, with its layers factorized (depth 2 and 3, with hidden layers of full
 width, and depth 2 with a bottleneck of 32), collapsed again, and with Keras's own LoRA of rank 32
 in its Dense layers, which trains two factors beside a frozen kernel. All take turns, ten training
 steps and ten predictions each a round, so that a change in the machine's speed meets all of them.
 A time is the median over the rounds, a ratio the median over the rounds' ratios to the network as
 it is. Beside the ratio of the training steps is that of the multiplications in them, by count.
 
-Last, what a report of `BalanceMonitor` costs at its default frequency. `--memory` measures
+Then, what a report of `BalanceMonitor` costs at its default frequency. Last, the training step of
+a transformer block: of built-in layers, factorized, and written by hand with two products in the
+place of each. `--memory` measures
 instead, each variant in a process of its own, the peak of the process's memory in training above
 that of the network as it is (CPU and Linux only).
 """
@@ -29,13 +31,24 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
-from keras import layers  # noqa: E402
+from keras import layers, ops  # noqa: E402
 
-from tfoverparam import BalanceMonitor, collapse, overparameterize  # noqa: E402
+from tfoverparam import (  # noqa: E402
+    BalanceMonitor,
+    FactorizedConv2D,
+    FactorizedDense,
+    collapse,
+    overparameterize,
+)
 from tfoverparam.layers.factorized_layer import FactorizedLayer  # noqa: E402
 
 STEPS = 10
 BOTTLENECK = 32
+BLOCK_HEADS = 4
+FACTORIZED = {
+    layers.Dense: (FactorizedDense, "hidden_units"),
+    layers.Conv2D: (FactorizedConv2D, "hidden_filters"),
+}
 
 
 def mlp():
@@ -67,21 +80,13 @@ def convnet():
 
 
 def bottleneck(model):
-    """The factors of the best approximation of each kernel of that rank."""
+    """Hidden layers of that width, which restrict the rank of each kernel."""
 
     def replace(layer):
-        twin = overparameterized.get(layer.name)
-        if twin is None:
-            return type(layer).from_config(layer.get_config())
-        config = twin.get_config()
-        width = "hidden_units" if "hidden_units" in config else "hidden_filters"
-        return type(twin).from_config({**config, width: BOTTLENECK})
+        cls, width = FACTORIZED.get(type(layer), (type(layer), None))
+        config = layer.get_config()
+        return cls.from_config({**config, width: BOTTLENECK} if width else config)
 
-    overparameterized = {
-        layer.name: layer
-        for layer in overparameterize(model).layers
-        if isinstance(layer, FactorizedLayer)
-    }
     return keras.models.clone_model(model, clone_function=replace)
 
 
@@ -96,10 +101,10 @@ def with_lora(model):
 NETWORKS = {"mlp": mlp, "convnet": convnet}
 VARIANTS = {
     "as it is": lambda model: model,
-    "depth 2": lambda model: overparameterize(model, depth=2),
-    "depth 3": lambda model: overparameterize(model, depth=3),
+    "depth 2": lambda model: overparameterize(model, depth=2, verbose=0),
+    "depth 3": lambda model: overparameterize(model, depth=3, verbose=0),
     f"depth 2, width {BOTTLENECK}": bottleneck,
-    "collapsed": lambda model: collapse(overparameterize(model)),
+    "collapsed": lambda model: collapse(overparameterize(model, verbose=0)),
     f"LoRA, rank {BOTTLENECK}": with_lora,
 }
 
@@ -132,14 +137,14 @@ def multiplications(model, batch_size):
     """Of a forward pass; the backward pass has twice as many of each product."""
     total = 0
     for layer in model.layers:
-        if isinstance(layer, (layers.Dense, layers.Conv2D)):
+        if isinstance(layer, FactorizedLayer):
+            shapes = [tuple(factor.shape) for factor in layer.factors]
+        elif isinstance(layer, (layers.Dense, layers.Conv2D)):
             kernel = tuple(layer.kernel.shape)
             shapes = [(math.prod(kernel[:-1]), kernel[-1])]
             if getattr(layer, "lora_enabled", False):
                 total += BOTTLENECK * sum(shapes[0]) * shapes[0][1] // shapes[0][1]
                 total += shapes[0][0] * BOTTLENECK * shapes[0][1]
-        elif isinstance(layer, FactorizedLayer):
-            shapes = [tuple(factor.shape) for factor in layer.factors]
         else:
             continue
         rows = batch_size * math.prod(layer.output.shape[1:-1])
@@ -187,6 +192,84 @@ def time_network(network, rounds, batch_size):
         )
 
 
+class Products(layers.Layer):
+    """A projection by two products, written by hand."""
+
+    def __init__(self, units, activation=None):
+        super().__init__()
+        self.units, self.activation = units, keras.activations.get(activation)
+
+    def build(self, input_shape):
+        hidden = min(input_shape[-1], self.units)
+        self.a = self.add_weight(shape=(input_shape[-1], hidden), name="a")
+        self.b = self.add_weight(shape=(hidden, self.units), name="b")
+        self.bias = self.add_weight(shape=(self.units,), name="bias", initializer="zeros")
+
+    def call(self, inputs):
+        outputs = ops.matmul(ops.matmul(inputs, self.a), self.b) + self.bias
+        return self.activation(outputs)
+
+
+class AttentionByHand(layers.Layer):
+    """Self-attention of `BLOCK_HEADS` heads, as `MultiHeadAttention` computes it."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.size = width // BLOCK_HEADS
+        self.projections = [Products(width) for _ in range(4)]
+
+    def call(self, inputs):
+        shape = (-1, inputs.shape[1], BLOCK_HEADS, self.size)
+        *projections, output = self.projections
+        query, key, value = (ops.reshape(each(inputs), shape) for each in projections)
+        scores = ops.einsum("aecd,abcd->acbe", key, query * self.size**-0.5)
+        mixed = ops.einsum("acbe,aecd->abcd", ops.softmax(scores), value)
+        return output(ops.reshape(mixed, (-1, *inputs.shape[1:])))
+
+
+def transformer_block(length, width, is_by_hand):
+    """A block of attention and a perceptron, of built-in layers or by hand with two products."""
+    inputs = keras.Input((length, width))
+    dense = Products if is_by_hand else layers.Dense
+    x = layers.LayerNormalization()(inputs)
+    if is_by_hand:
+        attended = AttentionByHand(width)(x)
+    else:
+        attended = layers.MultiHeadAttention(BLOCK_HEADS, width // BLOCK_HEADS)(x, x)
+    x = inputs + attended
+    y = dense(4 * width, activation="gelu")(layers.LayerNormalization()(x))
+    return keras.Model(inputs, x + dense(width)(y))
+
+
+def time_block(rounds, width=256, batch_size=8, length=64):
+    """Print the ratio of a factorized block's training step to that of the one by hand."""
+    blocks = {
+        "built-in": transformer_block(length, width, is_by_hand=False),
+        "by hand, two products": transformer_block(length, width, is_by_hand=True),
+        "factorized": overparameterize(
+            transformer_block(length, width, is_by_hand=False), verbose=0
+        ),
+    }
+    batch = np.random.default_rng(0).normal(size=(batch_size, length, width)).astype("float32")
+    for block in blocks.values():
+        block.compile(keras.optimizers.SGD(1e-3), "mse", jit_compile=False)
+        block.train_on_batch(batch, batch)
+    times = {name: [] for name in blocks}
+    for _ in range(rounds):
+        for name, block in blocks.items():
+            start = time.perf_counter()
+            for _ in range(STEPS):
+                loss = block.train_on_batch(batch, batch)
+            float(loss)
+            times[name].append((time.perf_counter() - start) / STEPS)
+    print(f"\nTransformer block of width {width}, batches of {batch_size} x {length}")
+    print(f"{'':<24}{'parameters':>14}{'ms a step':>14}{'ratio to by hand':>20}")
+    for name, block in blocks.items():
+        ratio = np.median(np.divide(times[name], times["by hand, two products"]))
+        milliseconds = 1000 * np.median(times[name])
+        print(f"{name:<24}{block.count_params():>14,}{milliseconds:>14.2f}{ratio:>20.2f}")
+
+
 def report_seconds(model, train, repetitions=5):
     """Median time of all that the monitor does around a step on which it reports."""
     seconds = []
@@ -226,7 +309,8 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    names = [*NETWORKS, "block"]
+    parser.add_argument("--networks", nargs="+", choices=names, default=names)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--memory", action="store_true")
@@ -240,7 +324,10 @@ def main():
         return
     print(f"Keras {keras.__version__} on {keras.backend.backend()}, {os.cpu_count()} CPU cores")
     for network in arguments.networks:
-        if arguments.memory:
+        if network == "block":
+            if not arguments.memory:
+                time_block(arguments.rounds)
+        elif arguments.memory:
             measure_memory(network, arguments.batch_size)
         else:
             time_network(network, arguments.rounds, arguments.batch_size)

@@ -45,14 +45,12 @@ def _go(experiment, arguments, settings, team):
     for _, each in itertools.groupby(runs, key=lambda run: run.panel or run.name):
         together = list(each)
         group = [run for run in together if run.name in names]
-        with folder.reserved(group), folder.checkpoints(together) as work.checkpoint:
-            # Another process may have done some while this one waited; but a team has set out.
-            group = [run for run in group if team.number > 1 or not folder.has(run)]
+        with folder.reserved(group, together, team) as (group, work.checkpoint):
             for record in _records(experiment, group, dataset, settings, work) if group else ():
                 folder.save(record)
     with folder.concluding():
         conclusion = _conclude(experiment, folder, dataset, settings, work)
-    printed.results(experiment, runs, folder, conclusion, arguments, dataset)
+    printed.results(experiment, runs, folder, conclusion, work)
     team.wait_for_all()
 
 
@@ -75,11 +73,10 @@ def _conclude(experiment, folder, dataset, settings, work):
     if cli.is_shortened(experiment, settings):
         conclusion.verdicts = claims.of_shorter_runs(conclusion.verdicts)
     drawn = [*records, *conclusion.derived]
-    if experiment.tabulated and records:
-        folder.write_curves(drawn)
     if experiment.drawn:
         experiment.draw(drawn, settings, folder.path)
-    folder.write_summary(summary(experiment, records, conclusion, settings, dataset, started))
+    said = summary(experiment, records, conclusion, settings, dataset, started)
+    folder.write(drawn if experiment.tabulated else [], said)
     return conclusion
 
 
@@ -123,7 +120,7 @@ class Experiment:
         return []
 
     def everything(self, settings, arguments):
-        """All runs of all arms; the seeds are those of the committed results."""
+        """All runs of all arms; `arguments.seeds` are those of the committed records."""
         return self.plan(settings, cli.with_values(arguments, arms=tuple(self.arms)))
 
     def task(self, run_settings, dataset):

@@ -114,6 +114,9 @@ class Robustness(experiment.Experiment):
     def plan(self, settings, arguments):
         return list(plan(settings, arguments.seeds))
 
+    def everything(self, settings, arguments):
+        return list(plan(settings, list(self.seeds)))
+
     def task(self, run_settings, dataset):
         return task(run_settings["problem"], run_settings["condition_number"], dataset)
 

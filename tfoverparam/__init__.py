@@ -8,20 +8,34 @@ from tfoverparam import initializers
 from tfoverparam import matrix_functions
 from tfoverparam.callbacks import BalanceMonitor
 from tfoverparam.conversion import collapse, overparameterize
-from tfoverparam.layers import FactorizedConv2D, FactorizedDense
+from tfoverparam.kernel_kinds import register_linear_map
+from tfoverparam.layers import (
+    FactorizedConv1D,
+    FactorizedConv2D,
+    FactorizedConv3D,
+    FactorizedDense,
+    FactorizedEinsumDense,
+)
+from tfoverparam.linear_maps import LinearMap, linear_maps
 from tfoverparam.optimizers import EndToEnd
 from tfoverparam.summary import summary
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BalanceMonitor",
     "EndToEnd",
+    "FactorizedConv1D",
     "FactorizedConv2D",
+    "FactorizedConv3D",
     "FactorizedDense",
+    "FactorizedEinsumDense",
+    "LinearMap",
     "collapse",
     "initializers",
+    "linear_maps",
     "matrix_functions",
     "overparameterize",
+    "register_linear_map",
     "summary",
 ]

@@ -60,13 +60,16 @@ def hidden_widths(hidden, depth, rows, columns):
     return [hidden] * (depth - 1) if is_integer(hidden) else hidden
 
 
-def check_matrix(name, matrix):
-    """`matrix` must be a tensor, variable or array of two axes, of floating point numbers."""
-    if not hasattr(matrix, "shape") or len(matrix.shape) != 2:
-        raise ValueError(f"`{name}` must be a matrix. Received: {_described(matrix)}")
-    if not keras.backend.is_float_dtype(matrix.dtype):
+def check_matrices(name, matrices):
+    """`matrices` must be a tensor, variable or array of floating point numbers: a matrix, or a
+    stack of them, which has one more axis."""
+    if not hasattr(matrices, "shape") or len(matrices.shape) not in (2, 3):
         raise ValueError(
-            f"`{name}` must be of floating point numbers. Received: dtype={matrix.dtype}"
+            f"`{name}` must be a matrix, or a stack of matrices. Received: {_described(matrices)}"
+        )
+    if not keras.backend.is_float_dtype(matrices.dtype):
+        raise ValueError(
+            f"`{name}` must be of floating point numbers. Received: dtype={matrices.dtype}"
         )
 
 
@@ -83,6 +86,16 @@ def check_finite(what, tensor):
         )
 
 
+def check_not_negative(name, tensor):
+    """`tensor` must hold no number < 0; while a function is traced it holds none to be seen."""
+    try:
+        is_negative = bool(ops.any(tensor < 0))
+    except TypeError:
+        return
+    if is_negative:
+        raise ValueError(f"`{name}` must not be negative. Received: {name}={tensor}")
+
+
 def check_shape(what, tensor, shape):
     """`tensor` must have this shape; a size that is not known while a function is traced has it."""
     try:
@@ -94,15 +107,22 @@ def check_shape(what, tensor, shape):
         raise ValueError(f"The {what} must have the shape {tuple(shape)}. Received: {found}")
 
 
-def check_chain(matrices):
-    """`matrices` must be at least one, and multiply in this order; the first may have more axes."""
+def check_chain(matrices, is_batch_first=True):
+    """`matrices` must be at least one, and multiply in this order, or be stacks that do.
+
+    The first may be a batch, with more axes than a matrix has, if `is_batch_first`.
+    """
     if len(matrices) == 0:
         raise ValueError("A product needs at least one matrix. Received: none")
     shapes = [tuple(matrix.shape) for matrix in matrices]
-    fits = all(len(shape) == 2 for shape in shapes[1:]) and len(shapes[0]) >= 2
+    ranks = {len(shape) for shape in shapes}
+    are_matrices = ranks == {2}
+    are_stacks = ranks == {3} and len({shape[0] for shape in shapes}) == 1
+    if is_batch_first:
+        are_matrices = len(shapes[0]) >= 2 and all(len(shape) == 2 for shape in shapes[1:])
     # A size that is not known, of a function that is traced, fits any.
-    if not fits or any(
-        None not in (left[-1], right[0]) and left[-1] != right[0]
+    if not (are_matrices or are_stacks) or any(
+        None not in (left[-1], right[-2]) and left[-1] != right[-2]
         for left, right in zip(shapes[:-1], shapes[1:])
     ):
         raise ValueError(

@@ -28,11 +28,11 @@ def rule_step(factors, moves):
     no part on the left, the last none on the right.
 
     Args:
-        factors: A sequence of N >= 1 matrices, NumPy arrays of float64.
-        moves: A sequence of matrices of the same shapes.
+        factors: A sequence of N >= 1 matrices, NumPy arrays of float64, or of stacks of them.
+        moves: A sequence of matrices, or stacks, of the same shapes.
 
     Returns:
-        A matrix of the shape of the product.
+        A matrix of the shape of the product, or a stack of them.
 
     Example:
 
@@ -47,21 +47,21 @@ def rule_step(factors, moves):
     if depth == 1:
         return moves[0]
     kernel = product(factors)
-    if kernel.shape[0] < kernel.shape[1]:
-        reversed_ = ([matrix.T for matrix in matrices[::-1]] for matrices in (factors, moves))
-        return rule_step(*reversed_).T
-    squares, v = np.linalg.eigh(kernel.T @ kernel)
+    if kernel.shape[-2] < kernel.shape[-1]:
+        reversed_ = ([transpose(each) for each in matrices[::-1]] for matrices in (factors, moves))
+        return transpose(rule_step(*reversed_))
+    squares, v = np.linalg.eigh(transpose(kernel) @ kernel)
     # Below this, rounding is all there is.
-    positive = squares > np.finfo("float64").eps * kernel.shape[0] * squares[-1]
+    positive = squares > np.finfo("float64").eps * kernel.shape[-2] * squares[..., -1:]
     values = np.sqrt(np.where(positive, squares, 1.0))
 
     def power(exponent):
-        return np.where(positive, values**exponent, 0.0)
+        return np.where(positive, values**exponent, 0.0)[..., None, :]
 
     u = kernel @ (v * power(-1.0))
     before = [u]  # D_j' U for j = 1, ..., N - 1, after U itself
     for factor in factors[:-1]:
-        before.append(factor.T @ before[-1])
+        before.append(transpose(factor) @ before[-1])
     after = [v]  # C_j V for j = 2, ..., N, before V itself
     for factor in factors[:0:-1]:
         after.insert(0, factor @ after[0])
@@ -69,8 +69,21 @@ def rule_step(factors, moves):
     others = 0.0
     for j in range(2, depth + 1):
         moved = moves[j - 1] @ (before[j] * power(2 * (depth - j) / depth - 1) if j < depth else v)
-        others = others + power(2 * (j - 1) / depth - 1)[:, None] * (after[j - 2].T @ moved)
-    return (first + u @ others) @ v.T
+        left = transpose(power(2 * (j - 1) / depth - 1))
+        others = others + left * (transpose(after[j - 2]) @ moved)
+    return (first + u @ others) @ transpose(v)
+
+
+def singular_values(kernel):
+    """All singular values of a matrix, or of all matrices of a stack, in descending order."""
+    smaller = kernel if kernel.shape[-2] >= kernel.shape[-1] else transpose(kernel)
+    squares = np.linalg.eigvalsh(transpose(smaller) @ smaller)
+    return np.sqrt(np.maximum(np.sort(squares, axis=None)[::-1], 0.0))
+
+
+def transpose(matrices):
+    """The transpose of a matrix, or of each of a stack."""
+    return np.swapaxes(matrices, -1, -2)
 
 
 def product(factors):
@@ -91,12 +104,12 @@ def iterations_to_leave_zero(factors, moves):
     the directions in which their steps go, and r the size of the steps relative to it.
 
     Args:
-        factors: A sequence of N >= 1 matrices, NumPy arrays.
-        moves: Their steps in one iteration, matrices of the same shapes.
+        factors: A sequence of N >= 1 matrices, NumPy arrays, or of stacks of them.
+        moves: Their steps in one iteration, matrices, or stacks, of the same shapes.
 
     Returns:
         Number of iterations, a float: 0 where the gains multiply to 0.01 or more, as there is no
-        plateau then, infinity where nothing moves.
+        plateau then, infinity where nothing moves. Of stacks that of the product that is first.
 
     Example:
 
@@ -110,6 +123,9 @@ def iterations_to_leave_zero(factors, moves):
     depth = len(factors)
     if depth == 1:
         return 0.0
+    if factors[0].ndim == 3:
+        chains = zip(zip(*factors), zip(*moves))
+        return min(iterations_to_leave_zero(*chain) for chain in chains)
     gains, sizes = [], []
     for j, (factor, move) in enumerate(zip(factors, moves)):
         size = float(np.linalg.norm(move))

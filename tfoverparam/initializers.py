@@ -1,5 +1,6 @@
 """Starting points for factors: the paper's two modes, and the parts of a balanced start."""
 
+import functools
 import random
 
 import keras
@@ -7,6 +8,7 @@ from keras import initializers, ops
 
 from tfoverparam.arguments import is_number
 from tfoverparam.matrix_functions import balanced_factors
+from tfoverparam.matrix_functions.balance import is_traced
 
 
 @keras.saving.register_keras_serializable(package="tfoverparam")
@@ -66,35 +68,45 @@ class NearIdentity(NearZero):
         return noise + ops.eye(shape[0], shape[1], dtype=noise.dtype)
 
 
-class BalancedFactor(initializers.Initializer):
-    """One factor of a balanced start: redraws the whole kernel and returns its part of it.
-
-    Each factor of a layer has an instance of its own; as each redraws the same kernel, they fit
-    together without having shared a tensor. So the values are right wherever Keras decides to
-    create a variable: eagerly, within `fit`, within a `tf.function`, once per replica.
+class BalancedStart:
+    """The balanced start of a layer: draws the whole kernel and splits it into the factors.
 
     Args:
         kernel_initializer: The initializer of the product. It must return the same values each
             time that it is called, as Keras's own do unless seeded with a `SeedGenerator`.
-        kernel_shape: `(input_dim, units)`.
+        kernel_shape: Shape of the matrix, `(d, k)`, or of the stack of matrices, `(g, d, k)`.
         depth: Number of factors.
         hidden_units: One width per hidden layer.
-        index: Which factor this is, from 0.
         seed: Integer seed of the rotations between the factors.
     """
 
-    def __init__(self, kernel_initializer, kernel_shape, depth, hidden_units, index, seed):
+    def __init__(self, kernel_initializer, kernel_shape, depth, hidden_units, seed):
         self.kernel_initializer = kernel_initializer
         self.kernel_shape = kernel_shape
         self.depth = depth
         self.hidden_units = hidden_units
-        self.index = index
         self.seed = seed
+        self._waiting = {}
 
-    def __call__(self, shape, dtype=None):
-        kernel = self.kernel_initializer(self.kernel_shape, dtype=dtype)
-        kernel = ops.convert_to_tensor(kernel, dtype=dtype)
-        return balanced_factors(kernel, self.depth, self.hidden_units, self.seed)[self.index]
+    def initializers(self):
+        """One initializer per factor."""
+        return [functools.partial(self._factor, index) for index in range(self.depth)]
+
+    def _factor(self, index, shape, dtype=None):
+        """The factor of this index.
+
+        One decomposition is for all factors where Keras creates them eagerly. While a function
+        is traced each of them redraws and splits the same kernel: so the values are right
+        wherever Keras creates a variable, within a `tf.function` or once per replica.
+        """
+        if index not in self._waiting:
+            kernel = self.kernel_initializer(self.kernel_shape, dtype=dtype)
+            kernel = ops.convert_to_tensor(kernel, dtype=dtype)
+            factors = balanced_factors(kernel, self.depth, self.hidden_units, self.seed)
+            if is_traced(kernel):
+                return factors[index]
+            self._waiting = dict(enumerate(factors))
+        return self._waiting.pop(index)
 
 
 def derive_seed(seed, index):

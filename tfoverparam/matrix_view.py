@@ -63,15 +63,19 @@ class MatrixView:
 
     def to_matrices(self, kernel):
         """The kernel, of shape `shape`, as a tensor of shape `matrices_shape`."""
-        kernel = ops.reshape(kernel, self.split)
+        kernel = _reshaped(ops.convert_to_tensor(kernel), self.split)
         if self._order != tuple(range(len(self.split))):
             kernel = ops.transpose(kernel, self._order)
-        return ops.reshape(kernel, self.matrices_shape)
+        return _reshaped(kernel, self.matrices_shape)
 
     def from_matrices(self, matrices):
         """A tensor of shape `shape` from one of shape `matrices_shape`."""
         order = self._order
-        kernel = ops.reshape(matrices, [self.split[axis] for axis in order])
+        kernel = _reshaped(matrices, tuple(self.split[axis] for axis in order))
         if order != tuple(range(len(order))):
             kernel = ops.transpose(kernel, [order.index(axis) for axis in range(len(order))])
-        return ops.reshape(kernel, self.shape)
+        return _reshaped(kernel, self.shape)
+
+
+def _reshaped(tensor, shape):
+    return tensor if tuple(tensor.shape) == tuple(shape) else ops.reshape(tensor, shape)

@@ -6,18 +6,17 @@ import statistics
 import urllib.parse
 
 from reproduce.claims import JUDGED, format_table
-from reproduce.harness import cli
 
 LONGEST = 40  # rows: of more runs, those that differ in their seeds share a row
 
 
-def results(experiment, runs, folder, conclusion, arguments, dataset):
+def results(experiment, runs, folder, conclusion, work):
     """Print what the command has found.
 
     Args:
-        experiment, arguments: What it was asked for. `runs`: all of it that it is to do.
+        experiment: Whose command it is. `runs`: all that it was to do.
         folder: The results folder. `conclusion`: what all of its records say.
-        dataset: The data.
+        work: The `harness.work.Work`.
     """
     names = {run.name for run in runs}
     rows = [_row(experiment, record) for record in folder.records() if record.name in names]
@@ -34,11 +33,8 @@ def results(experiment, runs, folder, conclusion, arguments, dataset):
         why = "; ".join(dict.fromkeys(verdict.measured for verdict in others))
         count = "1 statement" if len(others) == 1 else f"{len(others)} statements"
         print(f"\n{count} cannot be judged: {why}")
-    if arguments.smoke:
-        everyone = cli.with_values(arguments, smoke=False, steps=None)
-        settings = cli.settings(experiment, everyone)
-        minutes = experiment.minutes(experiment.plan(settings, everyone), dataset)
-        print(f"\nIt works here. The whole takes {cli.about(minutes)} on 2 cores, without --smoke.")
+    if work.whole:
+        print(f"\nIt works here. The whole takes {work.whole} on 2 cores, without --smoke.")
     kind = "figure.png" if experiment.drawn else "summary.json"
     print(f"\n{'Figure' if experiment.drawn else 'Summary'}: {folder.path / kind}")
     if (folder.path / "logs").exists():

@@ -95,29 +95,35 @@ class ResultsFolder:
                 f"{', '.join(sorted(different))}; see {path}). Choose another folder with --out."
             )
 
-    def reserved(self, runs):
-        """A context that keeps other processes from doing these `harness.records.Run`s.
+    @contextlib.contextmanager
+    def reserved(self, runs, together, team):
+        """Keep other processes from doing these `harness.records.Run`s.
 
-        It waits for processes that are at one of them: ask `has` within it.
+        It waits for processes that are at one of them.
+
+        Args:
+            runs: Those to do.
+            together: All that a command would train with them, done or not.
+            team: Who is to do them; see `harness.work.Alone`.
+
+        Yields:
+            Those that nobody has done meanwhile (but what a team has set out to do, it does); and
+            a function from a part's name to the path of a file that may hold the state of the
+            training. It is found again by a command that is to do the same runs, and no other's.
+            The files are removed when the body ends without an error, the records being saved.
         """
-        return held(self.path, [run.name for run in runs])
+        name = slug(together[0].panel or together[0].series)
+        name += "-" + digest(sorted(run.name for run in together))[:16]
+        folder = self.path / "records"
+        with held(self.path, [run.name for run in runs]):
+            missing = [run for run in runs if team.number > 1 or not self.has(run)]
+            yield missing, lambda part="": folder / f"checkpoint-{name}{part and '-'}{part}.npz"
+            for path in folder.glob(f"checkpoint-{name}*.npz"):
+                path.unlink(missing_ok=True)
 
     def concluding(self):
         """A context that keeps other processes from writing what is made of all records."""
         return held(self.path, ["the conclusion"])
-
-    @contextlib.contextmanager
-    def checkpoints(self, runs):
-        """A function from a part's name to the path of a file that holds its state meanwhile.
-
-        It is found again by a command that is to do the same runs, and no other's. The files are
-        removed when the body ends without an error, its records being saved by then.
-        """
-        name = slug(runs[0].panel or runs[0].series)
-        name += "-" + digest(sorted(run.name for run in runs))[:16]
-        yield lambda part="": self.path / "records" / f"checkpoint-{name}{part and '-'}{part}.npz"
-        for path in (self.path / "records").glob(f"checkpoint-{name}*.npz"):
-            path.unlink(missing_ok=True)
 
     def has(self, run):
         """Whether this `harness.records.Run` is finished.
@@ -151,25 +157,28 @@ class ResultsFolder:
             self._known[path] = read_record(path)
         return self._known[path]
 
-    def write_curves(self, records):
-        """Write `curves.csv`: every curve of `records`."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(CURVE_COLUMNS)
-        for record in records:
-            for panel, points in record.curves.items():
-                for iteration, value in points:
-                    row = (panel, record.series, record.seed, record.learning_rate, iteration)
-                    writer.writerow((*row, f"{value:.6g}"))
-        write_atomically(self.path / "curves.csv", text.getvalue())
-
-    def write_summary(self, summary):
-        """Write `summary.json`: plain values."""
+    def write(self, records, summary):
+        """Write `curves.csv`, every curve of `records` if there are any, and `summary.json`."""
+        if records:
+            write_atomically(self.path / "curves.csv", curves_csv(records))
         text = json.dumps(summary, indent=1, allow_nan=False)
         write_atomically(self.path / "summary.json", text + "\n")
 
     def _record_path(self, name):
         return self.path / "records" / f"{name}.json"
+
+
+def curves_csv(records):
+    """Every curve of `records`, as the text of `curves.csv`."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CURVE_COLUMNS)
+    for record in records:
+        for panel, points in record.curves.items():
+            for iteration, value in points:
+                row = (panel, record.series, record.seed, record.learning_rate, iteration)
+                writer.writerow((*row, f"{value:.6g}"))
+    return text.getvalue()
 
 
 def _differences(wanted, found, prefix=""):

@@ -41,6 +41,7 @@ class Work:
         checkpoint: From the name of a part, which may be empty, to the path of a file that the
             training of these runs may keep until they are saved.
         done, total: How many runs of how many have begun.
+        whole: How long all of it takes that `--smoke` tries.
     """
 
     experiment: Any
@@ -49,6 +50,7 @@ class Work:
     checkpoint: Callable | None = None
     done: int = 0
     total: int = 0
+    whole: str = ""
 
     @property
     def logs(self):
@@ -58,6 +60,11 @@ class Work:
     def announce(self, missing, dataset):
         """Say how many runs are to be done, and how long that takes."""
         self.total = len(missing)
+        if self.arguments.smoke:
+            everyone = cli.with_values(self.arguments, smoke=False, steps=None)
+            settings = cli.settings(self.experiment, everyone)
+            everything = self.experiment.plan(settings, everyone)
+            self.whole = cli.about(self.experiment.minutes(everything, dataset))
         if missing and not self.arguments.quiet:
             minutes = self.experiment.minutes(missing, dataset)
             count = "1 run" if len(missing) == 1 else f"{len(missing)} runs"

@@ -1,13 +1,17 @@
-"""The configuration of the figure, and all that the numbers of one of its runs depend on."""
+"""The configuration of Figure 5 (right), and the runs that it asks for."""
 
 import dataclasses
 
 from reproduce.harness import config
-from reproduce.harness.errors import ConfigError
+from reproduce.harness.errors import ConfigError, UsageError
+from reproduce.harness.records import Run
 
 # The graph and op seeds of the tutorial's log; each op's stream is a function of the pair.
 TUTORIAL_GRAPH_SEED = 87654321
 TUTORIAL_SEED = 66478
+NETWORKS = ("original", "overparameterized")
+ONE_MACHINE, MULTI_WORKER = "one-machine", "multi-worker"
+TAGS = ("train/loss", "train/cross_entropy", "train/l2_term")  # in TensorBoard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,3 +84,52 @@ class Config:
         for name, value in (("half_window", self.half_window), ("l2", self.l2)):
             if value < 0:
                 raise ConfigError(f"`{name}` must not be negative. Received: {value}")
+
+
+def check_tutorial_seeds(arguments):
+    """Raise a UsageError if the tutorial's seeds are asked for where there are none."""
+    if arguments.tutorial_seeds and not set(arguments.arms) <= set(NETWORKS):
+        raise UsageError(f"--tutorial-seeds is for the arms {', '.join(NETWORKS)} only.")
+    if arguments.tutorial_seeds and arguments.strategy != ONE_MACHINE:
+        raise UsageError("--tutorial-seeds is for --strategy one-machine only.")
+
+
+def plan(settings, arms, seeds, tutorial_seeds=False):
+    """The runs of `arms`: a list of `harness.records.Run`."""
+    runs = []
+    names = {field.name for field in dataclasses.fields(Training)}
+    shared = {name: value for name, value in vars(settings).items() if name in names}
+    shared |= {"network": "tutorial", "l2_on": "kernel", "tutorial_seeds": tutorial_seeds}
+    shared |= {"factor_stddev": settings.stddev}
+
+    def add(arm, series, depth, **changes):
+        for seed in seeds:
+            training = Training(**{**shared, "depth": depth, "seed": seed, **changes})
+            runs.append(Run(series, seed, {**dataclasses.asdict(training), "arm": arm}))
+
+    depths = dict(zip(NETWORKS, (1, settings.depth)))
+    alternative, second = settings.alternative, settings.second_network
+    shorter = {"steps": min(alternative.steps, settings.steps)}
+    for arm in arms:
+        if arm in depths:
+            add(arm, arm + " tutorial-seeds" * tutorial_seeds, depths[arm])
+        elif arm in ("l2_on_first_factor", "l2_on_every_factor"):
+            add(arm, arm, settings.depth, l2_on=arm.removeprefix("l2_on_"))
+        elif arm == "alternative_stddevs":
+            for stddev in alternative.factor_stddevs:
+                series = f"overparameterized factor-std={stddev:g}"
+                add(arm, series, settings.depth, factor_stddev=stddev, **shorter)
+        for network, depth in depths.items():
+            if arm == "no_l2":
+                add(arm, f"no_l2 {network}", depth, l2=0.0)
+            elif arm == "second_network":
+                steps = min(second.steps, settings.steps)
+                changes = {"network": "batch_normalized", "steps": steps, "l2": second.l2}
+                add(arm, f"second_network {network}", depth, **changes)
+            elif arm == "alternative_rates":
+                for rate in alternative.learning_rates:
+                    for stddev in alternative.stddevs:
+                        changes = {"stddev": stddev, "factor_stddev": stddev, **shorter}
+                        series = f"{network} lr={rate:g} std={stddev:g}"
+                        add(arm, series, depth, learning_rate=rate, **changes)
+    return runs

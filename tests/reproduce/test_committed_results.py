@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import types
 
 import pytest
 
@@ -41,17 +40,11 @@ def settings_of(name):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_record_is_of_a_run_that_is_planned_with_these_settings(name):
-    seeds = sorted({record.seed for record in committed(name)})
-    if name == "robustness":  # whose records are of many seeds each
-        seeds = list(EXPERIMENTS[name].seeds)
-    arguments = types.SimpleNamespace(seeds=seeds, tutorial_seeds=False)
-    planned = {
-        run.name: run.settings
-        for run in EXPERIMENTS[name].everything(settings_of(name), arguments)
-    }
+def test_everything_is_what_is_committed_with_these_settings(name):
+    arguments = cli.parse(EXPERIMENTS[name], ["--everything"])
+    asked = cli.asked_for(EXPERIMENTS[name], arguments, settings_of(name))
     found = {record.name: record.settings for record in committed(name)}
-    assert found and found == {key: planned[key] for key in found}
+    assert found and {run.name: run.settings for run in asked} == found
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -9,6 +9,7 @@ import pytest
 from scipy.optimize import minimize
 
 from reproduce import figure5_right, linear_networks, mnist_convnet, robustness
+from reproduce.mnist_convnet import runs as convnet_runs
 from reproduce.claims import robustness as checks
 from reproduce.data.regression import regression_data
 from reproduce.harness import cli, config
@@ -109,7 +110,7 @@ def test_what_is_recorded_of_the_convnet(work, monkeypatch):
     trained = mnist_convnet.Trained(
         cross_entropy + l2_term, cross_entropy, l2_term, [], 3.5, 1.25, 99
     )
-    monkeypatch.setattr(mnist_convnet, "train", lambda *args, **options: trained, raising=False)
+    monkeypatch.setattr(convnet_runs, "train", lambda *args, **options: trained)
     settings = figure5_right_settings()
     (run,) = figure5_right.plan(settings, ["original"], [0])
     images = types.SimpleNamespace(train_images=np.zeros(60_000))
@@ -121,7 +122,7 @@ def test_what_is_recorded_of_the_convnet(work, monkeypatch):
         for epoch in ((0, 860), (860, 1719))
     ]
     window = settings.half_window
-    for panel, values in zip(figure5_right.PANELS, (trained.loss, cross_entropy, l2_term)):
+    for panel, values in zip(convnet_runs.PANELS, (trained.loss, cross_entropy, l2_term)):
         (t, value), *_ = [point for point in curves[panel] if point[0] >= window]
         inside = values[t - window : t + window + 1]
         assert value == pytest.approx(np.median(inside), rel=1e-5)

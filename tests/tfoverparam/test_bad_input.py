@@ -22,52 +22,6 @@ def _model(*layers):
     return keras.Sequential([keras.Input((4,)), *layers], name="mine")
 
 
-class NoConfig(keras.layers.Layer):
-    """A layer that no copy can be made of."""
-
-    def __init__(self, units):
-        super().__init__(name="without_config")
-        self.inner = keras.layers.Dense(units)
-
-    def call(self, inputs):
-        return self.inner(inputs)
-
-
-class InBuild(keras.layers.Layer):
-    """A layer that creates others too late to be replaced."""
-
-    def build(self, input_shape):
-        self.inner = keras.layers.Dense(3, name="inner")
-        self.inner.build(input_shape)
-
-    def call(self, inputs):
-        return self.inner(inputs)
-
-
-class TwoInputs(keras.Model):
-    """A model that cannot be called on one batch."""
-
-    def __init__(self, **arguments):
-        super().__init__(name="two_inputs", **arguments)
-        self.inner = keras.layers.Dense(3)
-
-    def get_config(self):
-        return {}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls()
-
-    def call(self, first, second):
-        return self.inner(first) + second
-
-
-def _two_inputs():
-    model = TwoInputs()
-    model(ops.ones((2, 4)), ops.ones((2, 3)))
-    return model
-
-
 def _diverged():
     model = _model(keras.layers.Dense(3, name="linear"))
     model.layers[0].kernel.assign(np.full((4, 3), NAN))
@@ -96,7 +50,7 @@ def test_the_summary_of_a_layer_that_is_not_built(refuses):
     [
         ({"depth": 0}, ("`depth`", POSITIVE)),
         ({"filter": 3}, ("`filter` must be", "3")),
-        ({"filter": lambda _: False}, ("no layer to", "`mine`")),
+        ({"filter": lambda _: False}, ("there is none", "`mine`")),
         ({"hidden_units": 2}, ("`hidden_units`", "at least 3")),
         ({"hidden_units": [3, 3]}, ("one width per hidden",)),
     ],
@@ -109,19 +63,20 @@ def test_arguments_of_a_conversion(arguments, says, refuses):
 @pytest.mark.parametrize(
     "model, says",
     [
-        (lambda: _model(keras.layers.ReLU()), ("no layer to overparameterize", "`mine`")),
+        (lambda: _model(keras.layers.ReLU()), ("nothing to factorize", "`mine`")),
         (
             lambda: _model(keras.layers.Dense(3, kernel_constraint="non_neg")),
-            ("no layer to overparameterize", "`kernel_constraint`"),
+            ("nothing to factorize", "`mine`"),
         ),
-        (lambda: _model(NoConfig(3)), ("`without_config`", "give it `get_config`")),
-        (lambda: _model(InBuild()), ("inner", "Create them in its `__init__`")),
-        (_two_inputs, ("`two_inputs`", "first argument")),
-        (_diverged, ("`linear` must hold finite", "go back to weights")),
+        (
+            lambda: overparameterize(_model(keras.layers.Dense(3)), verbose=0),
+            ("is factorized already", "`mine`"),
+        ),
+        (_diverged, ("linear/kernel` must hold finite", "go back to weights")),
     ],
-    ids=["nothing linear", "constraint", "no config", "layers in build", "two inputs", "NaN"],
+    ids=["nothing linear", "constraint", "factorized already", "NaN"],
 )
-@pytest.mark.filterwarnings("ignore:Layers with a `kernel_constraint`")
+@pytest.mark.filterwarnings("ignore:Kernels that cannot be factorized")
 def test_models_that_cannot_be_converted(model, says, refuses):
     refuses(lambda: overparameterize(model()), *says)
 
@@ -153,7 +108,11 @@ def test_a_callback_that_has_nothing_to_look_at(refuses):
         ("imbalance", ([EYE, np.eye(3)],), ("must fit", "(3, 3)")),
         ("balanced_factors", (EYE, "2"), ("`depth`", "'2'")),
         ("balanced_factors", (EYE, 3, [2]), ("one width per hidden layer",)),
-        ("balanced_factors", (np.ones((2, 2, 2)), 2), ("`kernel` must be a matrix", "(2, 2, 2)")),
+        (
+            "balanced_factors",
+            (np.ones((2, 2, 2, 2)), 2),
+            ("`kernel` must be a matrix", "(2, 2, 2, 2)"),
+        ),
         (
             "balanced_factors",
             (np.ones((2, 2), "int32"), 2),

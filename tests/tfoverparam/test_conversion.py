@@ -1,14 +1,12 @@
-"""What `overparameterize` and `collapse` carry over, refuse, and are equal to."""
+"""What `overparameterize` and `collapse` change, keep, refuse and say."""
 
-import os
-import subprocess
-import sys
-import textwrap
+import contextlib
+import functools
+import re
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers, ops
 from tfoverparam import (
     EndToEnd,
@@ -16,9 +14,13 @@ from tfoverparam import (
     FactorizedDense,
     collapse,
     initializers,
+    keras_private,
+    linear_maps,
     overparameterize,
 )
-from tfoverparam.layer_tree import walk
+from tfoverparam.layers import factorized_layer, in_place, kernel_factors
+
+overparameterized = functools.partial(overparameterize, verbose=0)
 
 
 def small_model(*more, units=3, **arguments):
@@ -27,6 +29,10 @@ def small_model(*more, units=3, **arguments):
 
 def drawn(seed, *shape):
     return np.random.default_rng(seed).normal(size=shape)
+
+
+def values(model):
+    return [np.array(variable) for variable in model.variables]
 
 
 # The two halves of the library
@@ -46,7 +52,7 @@ def tanh_network():
         [
             keras.Input((6, 6, 4)),
             layers.Conv2D(4, 3, padding="same", strides=2, activation="tanh"),
-            layers.Conv2D(6, 2, groups=2, activation="tanh"),
+            layers.Conv2D(6, 2, activation="tanh"),
             layers.Flatten(),
             layers.Dense(5, activation="tanh", kernel_regularizer="l2"),
             layers.Dense(2, bias_initializer="ones"),
@@ -71,8 +77,8 @@ def distance(weights, others):
     [
         (2, None),
         (3, None),
-        # Some layers are factorised, the rule does the others: both in one model.
-        (2, lambda layer: type(layer) is layers.Conv2D),
+        # Some layers are factorized, the rule does the others: both in one model.
+        (2, lambda each: isinstance(each.layer, layers.Conv2D)),
     ],
     ids=["depth 2", "depth 3", "mixed"],
 )
@@ -82,10 +88,10 @@ def test_a_step_of_sgd_is_a_step_of_the_rule_on_the_original(depth, filter, doub
     start = model.get_weights()
     rates, gaps, others = (1e-2, 1e-3, 1e-4), [], []
     for rate in rates:
-        twin = overparameterize(model, depth=depth, filter=filter)
+        overparameterized(model, depth=depth, filter=filter)
         optimizer = keras.optimizers.SGD(rate)
-        weights_after_a_step(twin, EndToEnd(optimizer, depth=depth) if filter else optimizer)
-        descended = collapse_with_stock_optimizer(twin).get_weights()
+        weights_after_a_step(model, EndToEnd(optimizer, depth=depth) if filter else optimizer)
+        descended = collapse(model).get_weights()
 
         model.set_weights(start)
         ruled = weights_after_a_step(model, EndToEnd(keras.optimizers.SGD(rate), depth=depth))
@@ -99,117 +105,215 @@ def test_a_step_of_sgd_is_a_step_of_the_rule_on_the_original(depth, filter, doub
     assert 0.9 < np.polyfit(np.log(rates), np.log(others), 1)[0] < 1.1
 
 
-def collapse_with_stock_optimizer(model):
-    model.compile("sgd", "mse")
-    return collapse(model)
-
-
 # Arguments
 
 
 def test_filter_and_hidden_units():
     model = small_model(layers.Dense(2, name="narrow"), layers.Dense(6, name="wide"), units=6)
-    twin = overparameterize(
-        model, depth=3, hidden_units=[7, 8], filter=lambda layer: layer.name != "narrow"
+    narrow, wide, last = model.layers
+    overparameterized(
+        model, depth=3, hidden_units=[7, 8], filter=lambda each: each.layer.name != "narrow"
     )
-    assert [type(layer) for layer in twin.layers] == [layers.Dense] + 2 * [FactorizedDense]
-    assert [tuple(factor.shape) for factor in twin.layers[1].factors] == [(2, 7), (7, 8), (8, 6)]
+    assert type(narrow) is layers.Dense
+    assert isinstance(wide, FactorizedDense) and isinstance(last, FactorizedDense)
+    assert [tuple(factor.shape) for factor in wide.factors] == [(2, 7), (7, 8), (8, 6)]
+    assert wide.depth == 3 and wide.hidden_units == [7, 8]
+
+
+def test_the_filter_sees_linear_maps_and_decides_one_by_one():
+    model = keras.Sequential([keras.Input((5, 4)), layers.SeparableConv1D(3, 2), layers.LSTM(2)])
+    seen = []
+    overparameterized(model, filter=lambda each: seen.append(each) or "recurrent" in each.path)
+    assert seen == linear_maps(model)
+    factorized = [each.variable for each in linear_maps(model) if each.is_factorized]
+    assert factorized == ["recurrent_kernel"]
+
+
+def test_embeddings_and_depthwise_kernels_are_left_unless_the_filter_takes_them():
+    def model():
+        return keras.Sequential(
+            [
+                keras.Input((6,), dtype="int32"),
+                layers.Embedding(9, 4),
+                layers.DepthwiseConv1D(2),
+                layers.SeparableConv1D(3, 2),
+                layers.Dense(2),
+            ]
+        )
+
+    factorized = [each for each in linear_maps(overparameterized(model())) if each.is_factorized]
+    assert [each.variable for each in factorized] == ["pointwise_kernel", "kernel"]
+    everything = overparameterized(model(), filter=lambda each: True)
+    assert all(each.is_factorized for each in linear_maps(everything))
 
 
 def test_depth_one():
     model = small_model(units=3)
-    twin = overparameterize(model, depth=1, hidden_units=2)
-    np.testing.assert_array_equal(twin.layers[0].factors[0], model.layers[0].kernel)
+    (layer,) = model.layers
+    kernel = np.array(layer.kernel)
+    overparameterized(model, depth=1, hidden_units=3)
+    np.testing.assert_array_equal(layer.factors[0], kernel)
 
 
-def test_unbalanced_factors_are_the_kernel_and_identities():
-    model = small_model(units=2)
-    twin = overparameterize(model, depth=3, balanced=False)
-    first, second, third = twin.layers[0].factors
-    np.testing.assert_array_equal(first, model.layers[0].kernel)
-    np.testing.assert_array_equal(second, np.eye(2))
-    np.testing.assert_array_equal(third, np.eye(2))
+@pytest.mark.parametrize("units", [2, 6])
+def test_unbalanced_factors_are_the_kernel_and_identities(units):
+    model = small_model(units=units)
+    (layer,) = model.layers
+    kernel = np.array(layer.kernel)
+    overparameterized(model, depth=3, balanced=False)
+    *others, found = layer.factors if units == 6 else layer.factors[::-1]
+    np.testing.assert_array_equal(found, kernel)
+    for other in others:
+        np.testing.assert_array_equal(other, np.eye(min(4, units)))
 
 
-def test_the_twin_starts_like_any_factorised_layer_when_it_is_copied():
-    twin = overparameterize(small_model())
-    copy = keras.models.clone_model(twin)
+def test_a_seed_makes_the_factors_repeatable():
+    def factors(seed):
+        keras.utils.set_random_seed(0)
+        return overparameterized(small_model(layers.Dense(4)), seed=seed).get_weights()
+
+    one, same, other = factors(1), factors(1), factors(2)
+    assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
+    assert not np.allclose(one[0], other[0])
+
+
+def test_a_copy_of_a_converted_model_starts_like_any():
+    model = overparameterized(small_model())
+    copy = keras.models.clone_model(model)
     assert float(ops.norm(copy.layers[0].kernel)) > 0.1
-    assert twin.layers[0].factor_initializer is None
-
-
-def with_lora():
-    model = small_model(layers.Dense(5, name="kept"))
-    model.layers[0].enable_lora(2)
-    return model
-
-
-def quantized():
-    model = small_model(layers.Dense(5, name="kept"))
-    model.layers[0].quantize("int8")
-    return model
-
-
-def constrained():
-    return small_model(layers.Dense(5, kernel_constraint="max_norm", name="kept"))
-
-
-@pytest.mark.parametrize("make", [with_lora, quantized, constrained])
-def test_layers_without_a_twin_stay_and_are_named(make):
-    model = make()
-    with pytest.warns(UserWarning, match="no factorised twin and stay as they are: kept$"):
-        twin = overparameterize(model)
-    assert [type(layer) for layer in twin.layers] == [layers.Dense, FactorizedDense]
-    for weight, kept in zip(model.layers[0].weights, twin.layers[0].weights, strict=True):
-        np.testing.assert_array_equal(weight, kept)
+    assert len(copy.layers[0].factors) == 2 and float(copy.layers[0].imbalance()) < 1e-5
+    assert copy.layers[0].factors[0] is not model.layers[0].factors[0]
 
 
 # Compilation
 
 
-@pytest.mark.parametrize("convert", [overparameterize, collapse])
-def test_the_compilation_is_carried_over(convert):
+@pytest.mark.parametrize("convert", [overparameterized, collapse])
+def test_a_compiled_model_stays_compiled(convert):
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3), FactorizedDense(2)])
-    model.compile(
-        keras.optimizers.Adam(0.25, beta_1=0.5),
-        keras.losses.CategoricalCrossentropy(from_logits=True),
-        metrics=["mae"],
-        jit_compile=False,
-    )
-    twin = convert(model)
-    optimizer = twin.optimizer
-    assert type(optimizer) is type(model.optimizer) and optimizer is not model.optimizer
-    assert float(optimizer.learning_rate) == 0.25 and optimizer.beta_1 == 0.5
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    optimizer = keras.optimizers.Adam(0.25, beta_1=0.5)
+    model.compile(optimizer, loss, metrics=["mae"], jit_compile=False)
     inputs, targets = drawn(0, 8, 4), np.eye(2)[np.arange(8) % 2]
-    found = twin.evaluate(inputs, targets, verbose=0, return_dict=True)
+    model.fit(inputs, targets, verbose=0)
+    optimizer.learning_rate = 0.125
+    predicted = model.predict(inputs, verbose=0)
     expected = model.evaluate(inputs, targets, verbose=0, return_dict=True)
-    assert set(found) == {"loss", "mae"} and not twin.jit_compile
+    parts = model.loss, model.metrics
+    assert convert(model) is model
+    assert model.compiled and (model.loss, model.metrics) == parts and model.loss is loss
+    assert type(model.optimizer) is type(optimizer) and model.optimizer is not optimizer
+    assert float(model.optimizer.learning_rate) == 0.125 and model.optimizer.beta_1 == 0.5
+    assert int(model.optimizer.iterations) == 0 and not model.jit_compile
+    found = model.evaluate(inputs, targets, verbose=0, return_dict=True)
     for name, value in expected.items():
         np.testing.assert_allclose(found[name], value, rtol=1e-5)
-    assert np.isfinite(twin.fit(inputs, targets, verbose=0).history["loss"][0])
-    assert model.compiled and model.optimizer.iterations == 0
+    np.testing.assert_allclose(model.predict(inputs, verbose=0), predicted, atol=1e-6)
+    # What was compiled before would train variables that are no more.
+    before = values(model)
+    assert np.isfinite(model.fit(inputs, targets, verbose=0).history["loss"][0])
+    assert all(np.abs(a - b).max() > 0 for a, b in zip(values(model), before))
+    assert np.abs(model.predict(inputs, verbose=0) - predicted).max() > 1e-3
+
+
+def test_an_optimizer_without_steps_stays_the_object_that_it_is():
+    model = small_model()
+    optimizer = keras.optimizers.SGD(0.1)
+    model.compile(optimizer, "mse")
+    assert overparameterized(model).optimizer is optimizer
 
 
 def test_a_model_that_is_not_compiled_stays_so():
-    twin = overparameterize(small_model())
-    assert not twin.compiled and not collapse(twin).compiled
+    model = overparameterized(small_model())
+    assert not model.compiled and not collapse(model).compiled
 
 
-@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
-def test_what_keras_cannot_rebuild_is_left_to_the_user():
+@pytest.mark.parametrize("is_built", [True, False])
+@pytest.mark.parametrize("scaled", [True, False], ids=["loss scale", "alone"])
+def test_weight_decay_is_on_what_it_was_on(is_built, scaled):
+    model = small_model(layers.Dense(4, name="first"), name="second")
+    first, second = model.layers
+    optimizer = inner = keras.optimizers.AdamW(0.0, weight_decay=0.5)
+    inner.exclude_from_weight_decay(var_list=[first.kernel], var_names=["bias"])
+    if scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(inner)
+    model.compile(optimizer, "mse", jit_compile=False)
+    if is_built:
+        model.train_on_batch(drawn(0, 8, 4), drawn(1, 8, 3))
+    overparameterized(model)
+    found = model.optimizer.inner_optimizer if scaled else model.optimizer
+    decayed = [found._use_weight_decay(each) for each in model.trainable_variables]
+    assert decayed == [False] * 3 + [True, True, False]
+    collapse(model)
+    found = model.optimizer.inner_optimizer if scaled else model.optimizer
+    decayed = [found._use_weight_decay(each) for each in model.trainable_variables]
+    assert decayed == [False, False, True, False]
+
+
+class TwoOptimizers(keras.Model):
+    """As GANs do it: models and optimizers are arguments, the step its own."""
+
+    def __init__(self, first, second):
+        super().__init__()
+        self.first, self.second = first, second
+
+    def compile(self, first_optimizer, second_optimizer):
+        super().compile()
+        self.first_optimizer, self.second_optimizer = first_optimizer, second_optimizer
+
+    def call(self, inputs):
+        return self.second(self.first(inputs))
+
+
+def test_all_optimizers_of_a_model_start_afresh():
+    first, second = small_model(units=4), small_model(units=2)
+    model = TwoOptimizers(first, second)
+    model.build((None, 4))
+    optimizers = keras.optimizers.Adam(0.25), keras.optimizers.SGD(0.5, momentum=0.9)
+    model.compile(*optimizers)
+    for optimizer, part in zip(optimizers, (first, second)):
+        optimizer.build(part.trainable_variables)
+    second.compile("sgd", "mse")
+    second.train_on_batch(drawn(0, 2, 4), drawn(1, 2, 2))
+    overparameterized(model)
+    found = model.first_optimizer, model.second_optimizer, second.optimizer
+    expected = [type(optimizers[0]), type(optimizers[1]), type(keras.optimizers.SGD())]
+    assert [type(each) for each in found] == expected
+    assert found[0] is not optimizers[0] and not any(each.built for each in found)
+    assert second.train_function is None
+    second.train_on_batch(drawn(0, 2, 4), drawn(1, 2, 2))
+
+
+class NoConfig(keras.optimizers.SGD):
+    def get_config(self):
+        raise NotImplementedError("no configuration")
+
+
+def test_an_optimizer_that_cannot_start_afresh_is_an_error():
     model = small_model()
-    model.compile("sgd", loss=lambda targets, outputs: ops.mean(outputs))
-    with pytest.warns(UserWarning, match="is not compiled: Keras cannot.*Call `compile` on it"):
-        twin = overparameterize(model)
-    assert not twin.compiled and model.compiled
+    model.compile(NoConfig(0.1), "mse")
+    model.train_on_batch(drawn(0, 2, 4), drawn(1, 2, 3))
+    before = values(model)
+    with pytest.raises(ValueError, match="in `optimizer` of model.*NoConfig says: no configurat"):
+        overparameterized(model)
+    assert all(np.array_equal(a, b) for a, b in zip(values(model), before, strict=True))
 
 
-def test_a_collapsed_model_is_not_compiled_with_parts_of_this_package():
-    model = overparameterize(small_model(layers.Dense(5)), filter=lambda layer: layer.units == 5)
-    model.compile(EndToEnd("sgd", depth=2), "mse")
-    assert type(overparameterize(model).optimizer) is EndToEnd
-    with pytest.warns(UserWarning, match="compiled with parts of tfoverparam. Call `compile`"):
-        assert not collapse(model).compiled
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's own lists")
+def test_pytorch_lists_the_factors():
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(4, name="inner")])
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, layers.Dense(3, name="outer")(inner(inputs)))
+    before = {name for name, _ in model.named_parameters()}
+    overparameterized(model)
+    for listed in (dict(model.named_parameters()), model.state_dict()):
+        assert not any(name.endswith("/kernel") for name in listed)
+        assert {id(each.value) for each in model.trainable_variables} <= {
+            id(each) for _, each in model.named_parameters()
+        }
+    assert len([name for name, _ in model.named_parameters() if "kernel_1" in name]) >= 2
+    collapse(model)
+    assert {name for name, _ in model.named_parameters()} == before
 
 
 # State
@@ -226,159 +330,71 @@ def test_neither_statistics_nor_seeds_nor_states_change():
         ]
     )
     model(np.ones((3, 5, 4)), training=True)
-    before = [np.array(variable) for variable in model.variables]
-    twin = overparameterize(model)
-    for variable, value in zip(model.variables, before, strict=True):
-        np.testing.assert_array_equal(variable, value)
-    # The twin goes on from the same states, and draws the same noise.
-    outputs, others = (each(np.ones((3, 5, 4)), training=True) for each in (model, twin))
-    np.testing.assert_allclose(others, outputs, atol=1e-5)
+    others = {
+        each.path: np.array(each) for each in model.variables if "kernel" not in each.name
+    }
+    overparameterized(model)
+    for variable in model.variables:
+        if "kernel" not in variable.name:
+            np.testing.assert_array_equal(variable, others.pop(variable.path))
+    assert not others
 
 
-def test_factors_train_where_the_original_did():
-    model = small_model(layers.Dense(5, trainable=False))
+def test_factors_train_where_the_kernel_did():
+    model = small_model(layers.Dense(5, trainable=False), layers.Dense(5))
+    frozen, one, last = model.layers
+    one.kernel.trainable = False
     model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
-    twin = overparameterize(model, depth=3)
-    before = twin.get_weights()
-    twin.train_on_batch(drawn(0, 8, 4), drawn(1, 8, 3))
-    moved = [np.abs(a - b).max() > 0 for a, b in zip(twin.get_weights(), before)]
-    assert moved == [False] * 4 + [True] * 4
+    overparameterized(model, depth=3)
+    before = model.get_weights()
+    model.train_on_batch(drawn(0, 8, 4), drawn(1, 8, 3))
+    moved = [np.abs(a - b).max() > 0 for a, b in zip(model.get_weights(), before)]
+    assert moved == [False] * 4 + [False] * 3 + [True] + [True] * 4
+    collapse(model)
+    assert [each.trainable for each in model.weights] == [False] * 3 + [True] * 3
+    assert not frozen.trainable and one.trainable and last.trainable
 
 
-# Files
-
-LOAD_ELSEWHERE = """
-    import sys
-
-    sys.modules["tfoverparam"] = None  # importing it fails from here on
-    import keras
-    import numpy as np
-
-    folder = sys.argv[1]
-    model = keras.saving.load_model(f"{folder}/model.keras")
-    inputs, expected = np.load(f"{folder}/inputs.npy"), np.load(f"{folder}/outputs.npy")
-    gap = np.abs(model.predict(inputs, verbose=0) - expected).max()
-    assert gap <= 1e-6 * np.abs(expected).max(), gap
-    assert np.isfinite(model.train_on_batch(inputs, expected))
-    print("as expected")
-"""
-
-
-@pytest.fixture(scope="module")
-def trained():
-    """A factorised model with every part of this package that a file could remember."""
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential(
-        [
-            keras.Input((6, 6, 2)),
-            FactorizedConv2D(4, 3, kernel_initializer=initializers.NearZero(0.5)),
-            layers.Flatten(),
-            FactorizedDense(5, factor_initializer=initializers.NearIdentity(0.5)),
-            layers.Dense(1),
-        ]
-    )
-    model.compile("adam", "mse", jit_compile=False)
-    model.fit(drawn(0, 16, 6, 6, 2), drawn(1, 16, 1), verbose=0)
-    return model
-
-
-def test_a_collapsed_model_loads_where_the_package_is_not_installed(trained, tmp_path):
-    folded = collapse(trained)
-    inputs = drawn(2, 4, 6, 6, 2).astype("float32")
-    folded.save(tmp_path / "model.keras")
-    np.save(tmp_path / "inputs.npy", inputs)
-    np.save(tmp_path / "outputs.npy", trained.predict(inputs, verbose=0))
-    process = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(LOAD_ELSEWHERE), str(tmp_path)],
-        cwd=tmp_path,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert process.stdout.endswith("as expected\n"), process.stderr
-
-
-def test_a_factorised_model_is_saved_and_loaded(trained, tmp_path):
-    twin = overparameterize(trained, depth=3)
-    twin.save(tmp_path / "model.keras")
-    revived = keras.saving.load_model(tmp_path / "model.keras")
-    inputs = drawn(2, 4, 6, 6, 2)
-    np.testing.assert_array_equal(revived(inputs), twin(inputs))
-    assert type(revived.layers[-1]) is FactorizedDense
-
-
-@pytest.mark.tensorflow("saved models")
-def test_export_as_a_tensorflow_model(trained, tmp_path):
-    folded = collapse(trained)
-    folded.export(tmp_path / "exported", format="tf_saved_model", verbose=False)
-    inputs = drawn(2, 4, 6, 6, 2).astype("float32")
-    exported = tf.saved_model.load(str(tmp_path / "exported"))
-    served = exported.serve(inputs)
-    expected = trained(inputs)
-    np.testing.assert_allclose(served, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
-
-
-def test_export_to_litert(trained, tmp_path):
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
-    folded = collapse(trained)
-    folded.export(tmp_path / "model.tflite", format="litert", verbose=False)
-    runner = interpreter.Interpreter(str(tmp_path / "model.tflite")).get_signature_runner()
-    inputs = drawn(2, 1, 6, 6, 2).astype("float32")
-    (name,) = runner.get_input_details()
-    (served,) = runner(**{name: inputs}).values()
-    expected = trained(inputs)
-    np.testing.assert_allclose(served, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+def test_everything_is_where_it_was():
+    model = small_model(layers.Dense(5, kernel_regularizer="l2"))
+    first, _ = model.layers
+    inputs = drawn(0, 8, 4)
+    paths, attributes = [each.path for each in model.weights], set(vars(first))
+    kernel, regularizer, loss = np.array(first.kernel), first.kernel.regularizer, model.losses[0]
+    overparameterized(model)
+    assert [each.path for each in first.weights] == [
+        f"{first.path}/{name}" for name in ("kernel_0", "kernel_1", "bias")
+    ]
+    (product_loss,) = model.losses
+    np.testing.assert_allclose(product_loss, loss, rtol=1e-6)
+    outputs = np.array(model(inputs))
+    collapse(model)
+    assert [each.path for each in model.weights] == paths
+    assert type(first) is layers.Dense and set(vars(first)) == attributes
+    assert first.kernel.regularizer is regularizer
+    np.testing.assert_allclose(first.kernel, kernel, atol=1e-6)
+    np.testing.assert_allclose(model(inputs), outputs, atol=1e-6)
 
 
 # Refusals
 
 
-class BuildsLater(layers.Layer):
-    """Creates its layer in `build`, where a copy has none to replace."""
-
-    def build(self, input_shape):
-        self.linear = layers.Dense(3, name="late")
-        self.linear.build(input_shape)
-
-    def call(self, inputs):
-        return self.linear(inputs)
+def test_what_cannot_be_factorized_stays_and_is_named():
+    model = small_model(layers.Dense(5, kernel_constraint="max_norm", name="kept"))
+    with pytest.warns(UserWarning, match=r"kept/kernel \(it has a constraint, which acts on one"):
+        overparameterized(model)
+    assert type(model.layers[0]) is layers.Dense and model.layers[1].factors
 
 
-class KnowsTheKind(layers.Layer):
-    """Computes something else for layers that it does not know."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.linear = layers.Dense(3)
-
-    def call(self, inputs):
-        return self.linear(inputs) * (1.0 if type(self.linear) is layers.Dense else 1.1)
+def test_a_model_that_is_factorized_already():
+    model = overparameterized(small_model())
+    with pytest.raises(ValueError, match="is factorized already.*Call `collapse` on it first"):
+        overparameterized(model)
 
 
-class NoConfig(layers.Layer):
-    """Its argument is not one that Keras can write down."""
-
-    def __init__(self, function, **kwargs):
-        super().__init__(**kwargs)
-        self.function = function
-
-    def call(self, inputs):
-        return self.function(inputs)
-
-
-class TwoArguments(keras.Model):
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.linear = layers.Dense(3)
-
-    def call(self, one, other):
-        return self.linear(one) + self.linear(other)
-
-
-def two_arguments():
-    model = TwoArguments(name="two")
-    model(np.ones((2, 4)), np.ones((2, 4)))
+def not_finite():
+    model = small_model(name="broken")
+    model.layers[0].kernel.assign(np.full((4, 3), np.nan))
     return model
 
 
@@ -387,25 +403,19 @@ def two_arguments():
     [
         (lambda: layers.Dense(3), "`model` must be a `keras.Model`. Received: model=<Dense"),
         (lambda: keras.Sequential([layers.Dense(3)]), "is not built.*Call it on data"),
-        (lambda: keras.Sequential([keras.Input((4,)), layers.ReLU()]), "no layer to overparam"),
-        (lambda: small_model(BuildsLater()), "layers late are not where.*in its `__init__`"),
-        (lambda: small_model(NoConfig(ops.exp)), "class NoConfig cannot be copied.*`get_config`"),
-        (two_arguments, "cannot be called on a random batch.*all of them in the first"),
+        (lambda: keras.Sequential([keras.Input((4,)), layers.ReLU()]), "nothing to factorize"),
+        (not_finite, "broken/kernel` must hold finite numbers.*training diverged"),
     ],
-    ids=["layer", "not built", "nothing", "built later", "no config", "two arguments"],
+    ids=["layer", "not built", "nothing", "not finite"],
 )
 def test_what_cannot_be_converted(make, message):
     with pytest.raises(ValueError, match=message):
-        overparameterize(make())
+        overparameterized(make())
 
 
-def test_a_copy_that_computes_something_else_is_an_error():
-    model = keras.Sequential([keras.Input((4,)), KnowsTheKind()])
-    with pytest.raises(RuntimeError, match="does not compute the same.*differ by 1.0e-01"):
-        overparameterize(model)
-    # What it says to do helps: without that layer there is nothing else to replace.
-    with pytest.raises(ValueError, match="no layer to overparameterize"):
-        overparameterize(model, filter=lambda layer: False)
+def test_a_filter_that_accepts_nothing():
+    with pytest.raises(ValueError, match="of its 1 linear maps there is none that.*`filter`"):
+        overparameterized(small_model(), filter=lambda each: False)
 
 
 @pytest.mark.parametrize(
@@ -413,27 +423,179 @@ def test_a_copy_that_computes_something_else_is_an_error():
     [
         ({"depth": 0}, "`depth` must be a positive integer. Received: depth=0"),
         ({"filter": "dense"}, "`filter` must be None or a function. Received: filter='dense'"),
-        ({"hidden_units": 2}, "`hidden_units` must be at least 3 for layer `dense.*units=2"),
+        ({"hidden_units": 2}, "`hidden_units` must be at least 3 for `.*dense.*kernel.*units=2"),
         ({"depth": 3, "hidden_units": [3, 2]}, r"at least 3 .*Received: hidden_units=\[3, 2\]"),
         ({"depth": 3, "hidden_units": [3]}, "`hidden_units` must have one width per hidden"),
+        ({"seed": 0.5}, "`seed` must be an integer or None. Received: seed=0.5"),
     ],
     ids=str,
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
-        overparameterize(small_model(), **arguments)
+        overparameterized(small_model(), **arguments)
 
 
-def test_models_that_give_nan_are_compared_where_they_do_not():
-    inputs = keras.Input((4,))
-    x = layers.Dense(6)(inputs)
-    model = keras.Model(inputs, ops.concatenate([ops.log(x - x - 1.0), x], axis=-1))
-    assert np.isnan(np.asarray(overparameterize(model)(np.ones((1, 4))))[0, :6]).all()
+# An error at any point leaves the model as it was
 
 
-def test_all_layers_are_found_once():
-    shared = layers.Dense(4, name="shared")
-    inner = keras.Sequential([keras.Input((4,)), shared, layers.ReLU(name="relu")], name="inner")
-    model = keras.Sequential([keras.Input((3, 4)), layers.TimeDistributed(inner, name="each")])
-    names = [layer.name for layer in walk(model)]
-    assert names == [model.name, "each", "inner", "shared", "relu"]
+STEPS = [
+    (in_place, "factor_values"),
+    (in_place, "_convert"),
+    (in_place, "KernelPenalty"),
+    (keras_private, "variable_like"),
+    (keras_private, "replace_variables"),
+    (keras_private, "remove_attribute"),
+    (keras_private, "renew_torch_parameters"),
+    (keras_private, "copy_weight_decay_exclusions"),
+    (keras_private, "renew_compiled_functions"),
+    (factorized_layer, "FactorsInFile"),
+    (kernel_factors.KernelFactors, "distance_from"),
+    (kernel_factors.KernelFactors, "exact_kernel"),
+]
+
+
+class Interrupted(Exception):
+    pass
+
+
+@contextlib.contextmanager
+def failing_at(call, monkeypatch):
+    """The `call`-th call of any of STEPS fails, before or after it has done its work."""
+    count = 0
+
+    def failing(function):
+        def wrapper(*args, **kwargs):
+            nonlocal count
+            count += 1
+            if count == call:
+                raise Interrupted
+            result = function(*args, **kwargs)
+            count += 1
+            if count == call:
+                raise Interrupted
+            return result
+
+        return wrapper
+
+    with monkeypatch.context() as patch:
+        for owner, name in STEPS:
+            patch.setattr(owner, name, failing(getattr(owner, name)))
+        yield
+
+
+def everything_of(model):
+    """All that a conversion touches, by identity."""
+    found = {}
+    for layer in [model, model.optimizer, *model._flatten_layers()]:
+        attributes = {
+            name: list(map(id, value)) if isinstance(value, list) else id(value)
+            for name, value in vars(layer).items()
+            if name != "_modules"  # of PyTorch, whose parameters are listed anew
+        }
+        found[id(layer)] = type(layer), attributes, layer._tracker.locked
+    return found
+
+
+@pytest.mark.parametrize("is_trained", [True, False])
+@pytest.mark.parametrize("convert", [overparameterized, collapse])
+def test_an_error_at_any_step_leaves_the_model_as_it_was(convert, is_trained, monkeypatch):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((5, 4)),
+            layers.LSTM(3),
+            layers.Dense(4, kernel_regularizer="l2", trainable=False),
+            layers.Dense(2),
+        ]
+    )
+    optimizer = keras.optimizers.AdamW()
+    model.compile(optimizer, "mse", jit_compile=False)
+    inputs, targets = drawn(0, 8, 5, 4), drawn(1, 8, 2)
+    if convert is collapse:
+        overparameterized(model)
+    optimizer.exclude_from_weight_decay(var_list=model.trainable_variables[:1])
+    if is_trained:
+        model.fit(inputs, targets, verbose=0)
+    outputs = model.predict(inputs, verbose=0)
+    before, weights = everything_of(model), values(model)
+    for call in range(1, 500):
+        with failing_at(call, monkeypatch):
+            try:
+                convert(model)
+                break
+            except Interrupted:
+                pass
+        assert everything_of(model) == before
+        assert all(np.array_equal(a, b) for a, b in zip(values(model), weights, strict=True))
+    assert 40 < call < 499
+    np.testing.assert_allclose(model.predict(inputs, verbose=0), outputs, atol=1e-6)
+    assert (convert is collapse) == (not any(each.is_factorized for each in linear_maps(model)))
+
+
+def test_a_model_goes_on_after_an_error(monkeypatch):
+    model = small_model()
+    model.compile("adam", "mse", jit_compile=False)
+    inputs, targets = drawn(0, 8, 4), drawn(1, 8, 3)
+    model.fit(inputs, targets, verbose=0)
+    with failing_at(9, monkeypatch), pytest.raises(Interrupted):
+        overparameterized(model)
+    model.fit(inputs, targets, verbose=0)
+    assert int(model.optimizer.iterations) == 2
+    overparameterized(model).fit(inputs, targets, verbose=0)
+
+
+@pytest.mark.parametrize("wrong", ["flipped", "swapped", "one entry"])
+def test_factors_of_another_kernel_are_noticed(wrong, monkeypatch):
+    model = small_model(layers.Dense(4), layers.Dense(4))
+    before, calls = values(model), []
+
+    def wrong_values(view, kernel, *arguments):
+        calls.append(kernel)
+        if wrong == "swapped" and len(calls) < 3:
+            kernel = model.layers[2 - len(calls)].kernel if len(calls) == 1 else calls[0]
+        elif wrong == "flipped" and len(calls) == 2:
+            kernel = -ops.convert_to_tensor(kernel)
+        elif wrong == "one entry" and len(calls) == 2:
+            kernel = ops.convert_to_tensor(kernel) + 1e-3 * np.eye(4, dtype="float32")
+        return kernel_factors.factor_values(view, kernel, *arguments)
+
+    monkeypatch.setattr(in_place, "factor_values", wrong_values)
+    with pytest.raises(RuntimeError, match=r"The factors of `.*dense.*/kernel` do not multiply"):
+        overparameterized(model)
+    assert all(np.array_equal(a, b) for a, b in zip(values(model), before, strict=True))
+
+
+# What it says
+
+
+def test_the_report(capsys):
+    model = keras.Sequential(
+        [
+            keras.Input((6,), dtype="int32"),
+            layers.Embedding(10, 4),
+            layers.DepthwiseConv1D(2),
+            layers.DepthwiseConv1D(2),
+            layers.Dense(15),
+        ]
+    )
+    overparameterize(model)
+    # 60 of 40 + 2 * 8 + 60 entries of kernels.
+    assert capsys.readouterr().out == (
+        "factorized 1 of 4 linear maps, 51.7 % of their parameters; left: 1 Embedding, "
+        "2 DepthwiseConv1D\n"
+    )
+    overparameterize(collapse(model), verbose=0)
+    assert not capsys.readouterr().out
+
+
+def test_docstrings_name_no_class_of_before():
+    for function in (overparameterize, collapse):
+        assert not re.search("twin|copy", function.__doc__)
+
+
+def test_parts_of_the_package_do_not_stay_in_a_collapsed_layer():
+    layer = FactorizedConv2D(4, 3, kernel_initializer=initializers.NearZero(0.5))
+    model = keras.Sequential([keras.Input((6, 6, 2)), layer])
+    assert "tfoverparam" in str(keras.saving.serialize_keras_object(layer))
+    collapse(model)
+    assert "tfoverparam" not in str(keras.saving.serialize_keras_object(layer))

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 from keras import ops
-from tfoverparam.factor_dynamics import iterations_to_leave_zero, rule_step
+from tfoverparam.factor_dynamics import iterations_to_leave_zero, rule_step, singular_values
 from tfoverparam.matrix_functions import balanced_factors, end_to_end_direction
 
 
@@ -53,6 +53,23 @@ def test_balanced_factors_make_the_rules_step_with_any_moves(depth):
     )
     found = rule_step(factors, moves)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("dims", [(6, 4, 3), (2, 7, 3, 3, 4), (5, 2)])
+def test_stacks_are_taken_one_by_one(dims):
+    random = np.random.default_rng(0)
+    shapes = list(zip(dims[:-1], dims[1:]))
+    factors = [random.normal(size=(3, *shape)) for shape in shapes]
+    moves = [random.normal(size=(3, *shape)) for shape in shapes]
+    one_by_one = [(list(f), list(m)) for f, m in zip(zip(*factors), zip(*moves))]
+    expected = np.stack([rule_step(*chain) for chain in one_by_one])
+    np.testing.assert_allclose(rule_step(factors, moves), expected, rtol=1e-9, atol=1e-9)
+    kernels = functools.reduce(np.matmul, factors)
+    values = np.concatenate([np.linalg.svd(kernel)[1] for kernel in kernels])
+    np.testing.assert_allclose(singular_values(kernels), np.sort(values)[::-1], rtol=1e-6)
+    near_zero = [1e-3 * factor for factor in factors]
+    times = [iterations_to_leave_zero([1e-3 * f for f in fs], ms) for fs, ms in one_by_one]
+    assert iterations_to_leave_zero(near_zero, moves) == min(times)
 
 
 def test_directions_in_which_the_product_is_zero():

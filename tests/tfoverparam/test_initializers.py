@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 from keras.src import testing
-from tfoverparam import initializers
+from tfoverparam import FactorizedDense, initializers
 from tfoverparam.initializers import NearIdentity, NearZero
 
 
@@ -84,3 +84,26 @@ def test_a_repeatable_copy_repeats_the_draws_of_a_generator():
     # The first is the generator's own first draw, and each one is new.
     np.testing.assert_array_equal(draws[0], keras.initializers.RandomNormal(seed=3)((2, 2)))
     assert len({draw.tobytes() for draw in draws}) == 3
+
+
+@pytest.mark.parametrize("depth", [2, 5])
+def test_a_balanced_start_decomposes_the_kernel_once(depth, monkeypatch):
+    draws, decompositions = [], []
+    eigh = np.linalg.eigh
+
+    def draw(shape, dtype=None):
+        draws.append(shape)
+        return keras.initializers.GlorotNormal(seed=1)(shape, dtype=dtype)
+
+    monkeypatch.setattr(np.linalg, "eigh", lambda gram: decompositions.append(0) or eigh(gram))
+    layer = keras.Sequential([FactorizedDense(4, depth=depth, kernel_initializer=draw, seed=2)])
+    layer.build((None, 6))
+    assert draws == [(6, 4)] and len(decompositions) == 1
+    # What each replica of a strategy asks for is what the first one got.
+    start = initializers.BalancedStart(draw, (6, 4), depth, [4] * (depth - 1), seed=3)
+    once, again = (
+        [ops.convert_to_numpy(each(None, dtype="float32")) for each in start.initializers()]
+        for _ in range(2)
+    )
+    for one, other in zip(once, again, strict=True):
+        np.testing.assert_array_equal(one, other)

@@ -2,6 +2,7 @@
 
 import functools
 
+import keras
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -130,6 +131,60 @@ def test_factors_have_the_dtype_of_the_kernel(dtype, depth):
     assert np.linalg.norm(actual - expected) <= rounding(expected, depth, epsilon=epsilon)
 
 
+@pytest.mark.parametrize("shape", [(3, 6, 4), (2, 4, 7), (1, 5, 5), (4, 3, 1)])
+@pytest.mark.parametrize("hidden_units", [None, [8, 5, 6]])
+def test_a_stack_of_kernels_is_factorized_one_by_one(shape, hidden_units):
+    kernels = np.random.default_rng(0).normal(size=shape).astype("float32")
+    kernels[0] *= 1e-6
+    stacks = balanced_factors(ops.convert_to_tensor(kernels), 4, hidden_units)
+    dims = [shape[1], *(hidden_units or [min(shape[1:])] * 3), shape[2]]
+    expected = [(shape[0], *pair) for pair in zip(dims[:-1], dims[1:])]
+    assert [tuple(stack.shape) for stack in stacks] == expected
+    assert [len(np.unique(np.abs(stack[:, 0, 0]))) for stack in as_arrays(stacks)] == [shape[0]] * 4
+    for kernel, *factors in zip(kernels, *stacks):
+        assert np.linalg.norm(product(factors) - kernel) <= rounding(kernel, 4, hidden_units)
+        assert float(imbalance(factors)) <= 2 * max(dims) * EPSILON
+
+
+@pytest.mark.parametrize("depth", [2, 8])
+@pytest.mark.parametrize("condition", [1.0, 1e3, 1e9])
+def test_the_product_is_the_kernel_up_to_the_rounding_of_the_factors(depth, condition):
+    # In the Frobenius norm a rounding of all entries is at most half of the relative epsilon, and
+    # by what follows and comes before a factor it is multiplied no further than by its norm.
+    random = np.random.default_rng(0)
+    u, _, vt = np.linalg.svd(random.normal(size=(96, 64)), full_matrices=False)
+    kernel = ((u * np.geomspace(1, 1 / condition, 64)) @ vt).astype("float32")
+    factors = balanced_factors(ops.convert_to_tensor(kernel), depth)
+    others = np.linalg.norm(kernel.astype("float64"), 2) ** (1 - 1 / depth)
+    allowed = sum(EPSILON / 2 * np.linalg.norm(factor) * others for factor in as_arrays(factors))
+    assert np.linalg.norm(product(factors) - kernel) <= 1.01 * allowed
+    arrays = as_arrays(factors)
+    size = np.linalg.norm(arrays[0].T @ arrays[0])
+    for left, right in zip(arrays[:-1], arrays[1:]):
+        gap = np.linalg.norm(right @ right.T - left.T @ left) / size
+        assert gap <= 2 * EPSILON * np.linalg.norm(left) / np.linalg.norm(left, 2)
+
+
+def test_while_a_function_is_traced_the_backend_factorizes():
+    kernel = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
+    factors = compiled(lambda kernel: balanced_factors(kernel, 3))(ops.convert_to_tensor(kernel))
+    assert np.linalg.norm(product(factors) - kernel) <= rounding(kernel, 3)
+    assert float(imbalance(factors)) <= 2 * 6 * EPSILON
+
+
+def compiled(function):
+    """`function` as each backend compiles it."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function)
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    pytest.skip("PyTorch's compiler needs one for C++, and minutes")
+
+
 def test_depth_one_is_the_kernel_itself():
     kernel = ops.ones((2, 3))
     (factor,) = balanced_factors(kernel, depth=1)
@@ -190,12 +245,46 @@ def test_a_single_factor_is_balanced():
     assert float(imbalance([np.arange(6.0).reshape(2, 3)])) == 0.0
 
 
-@pytest.mark.parametrize("scale", [2.0**-20, 0.5, 2.0**10])
+@pytest.mark.parametrize("scale", [2.0**-120, 2.0**-20, 0.5, 2.0**10, 2.0**120])
 def test_imbalance_does_not_depend_on_the_scale(scale):
     random = np.random.default_rng(0)
     factors = [random.normal(size=shape).astype("float32") for shape in [(3, 4), (4, 2), (2, 5)]]
     # Powers of two change the exponents only, so that both are equal to the bit.
     assert float(imbalance([np.float32(scale) * f for f in factors])) == float(imbalance(factors))
+
+
+@pytest.mark.parametrize("dtype, scale", [("float32", 1e-10), ("float32", 1e20), ("float16", 3e4)])
+def test_imbalance_of_what_squared_is_no_number_of_its_dtype(dtype, scale):
+    factors = [ops.cast(scale * factor, dtype) for factor in (2 * np.eye(3), np.eye(3))]
+    if dtype == "float16":
+        factors = [factor / 2 for factor in factors]
+    np.testing.assert_allclose(imbalance(factors), 0.75, rtol=1e-3 if dtype == "float16" else 1e-6)
+
+
+def test_imbalance_of_a_stack_is_the_largest():
+    random = np.random.default_rng(0)
+    chains = [
+        [scale * random.normal(size=shape) for shape in [(3, 4), (4, 2), (2, 5)]]
+        for scale in (1.0, 1e-9, 0.0)
+    ]
+    largest = max(float(imbalance(chain)) for chain in chains)
+    np.testing.assert_allclose(imbalance([np.stack(s) for s in zip(*chains)]), largest, rtol=1e-6)
+
+
+def test_stacks_must_fit():
+    for shapes in ([(2, 3, 4), (3, 4, 5)], [(2, 3, 4), (4, 5)], [(3, 4), (2, 4, 5)]):
+        with pytest.raises(ValueError, match="Matrices must fit"):
+            imbalance([ops.ones(shape) for shape in shapes])
+    with pytest.raises(ValueError, match=r"must be a matrix, or a stack.*\(2, 2, 2, 2\)"):
+        balanced_factors(ops.ones((2, 2, 2, 2)), 2)
+
+
+def test_a_chain_of_stacks():
+    random = np.random.default_rng(0)
+    stacks = [random.normal(size=shape).astype("float32") for shape in [(3, 2, 5), (3, 5, 4)]]
+    found = matrix_functions.chain_product([*stacks, np.ones((3, 4, 1), "float32")])
+    expected = stacks[0] @ stacks[1] @ np.ones((3, 4, 1))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_squared_norm_by_hand():

@@ -4,12 +4,13 @@ import keras
 from keras import layers, ops
 
 from tfoverparam import matrix_functions
-from tfoverparam.arguments import check_positive_integer, checked_hidden_widths
-from tfoverparam.layers.factorized_layer import FactorizedLayer
+from tfoverparam.arguments import check_positive_integer
+from tfoverparam.layers.factor_arguments import FactorArguments
+from tfoverparam.layers.factorized_layer import built_in_class, factorized_kernel
 
 
 @keras.saving.register_keras_serializable(package="tfoverparam")
-class FactorizedDense(FactorizedLayer):
+class FactorizedDense(FactorArguments, layers.Dense):
     """A densely connected layer whose kernel is the product of `depth` matrices.
 
     ```
@@ -20,7 +21,8 @@ class FactorizedDense(FactorizedLayer):
     express neither more nor less (unless `hidden_units` is narrower than both sides). What
     changes is the path that gradient descent takes: on the product it acts like a preconditioner
     with an adaptive learning rate and a kind of momentum (Arora et al., 2018, Theorem 1).
-    With `depth=1` this layer is `Dense`. Once trained, `collapse()` gives the `Dense` layer.
+    With `depth=1` this layer is `Dense`. It is a subclass of it, and once trained, `collapse()`
+    makes it one.
 
     Arguments called `kernel_*` mean the product (`kernel`, the transpose of the paper's W_e),
     arguments called `factor_*` mean each factor (`kernel_0`, ..., the transposes of W_1, ...).
@@ -79,7 +81,7 @@ class FactorizedDense(FactorizedLayer):
         [Arora et al., 2018](https://arxiv.org/abs/1802.06509)
     """
 
-    stock_class = layers.Dense
+    _kernel = factorized_kernel("kernel")
 
     def __init__(
         self,
@@ -100,8 +102,11 @@ class FactorizedDense(FactorizedLayer):
         seed=None,
         **kwargs,
     ):
+        check_positive_integer("units", units)
         super().__init__(
+            units=units,
             depth=depth,
+            hidden=hidden_units,
             activation=activation,
             use_bias=use_bias,
             kernel_initializer=kernel_initializer,
@@ -116,35 +121,22 @@ class FactorizedDense(FactorizedLayer):
             seed=seed,
             **kwargs,
         )
-        check_positive_integer("units", units)
-        self.units = units
-        self.hidden_units = checked_hidden_widths("hidden_units", hidden_units, depth)
-        self.input_spec = layers.InputSpec(min_ndim=2)
-        self.supports_masking = True
 
     def build(self, input_shape):
-        input_dim = input_shape[-1]
-        if not input_dim:
+        if not input_shape[-1]:
             raise ValueError(
                 "The last dimension of the inputs to `FactorizedDense` must be known and "
                 f"positive. Received: input_shape={tuple(input_shape)}"
             )
-        self.add_factors((input_dim, self.units), self.hidden_units)
-        self.input_spec = layers.InputSpec(min_ndim=2, axes={-1: input_dim})
-        self.built = True
+        # Not `super()`: Keras keeps this method for the built-in layer that `collapse` makes.
+        built_in_class(type(self)).build(self, input_shape)
 
-    def call(self, inputs):
+    @property
+    def hidden_units(self):
+        return self._factorization.hidden
+
+    def call(self, inputs, training=None):
         outputs = matrix_functions.chain_product([inputs, *self.factors])
         if self.bias is not None:
             outputs = ops.add(outputs, self.bias)
-        return self.activation(outputs)
-
-    def compute_output_shape(self, input_shape):
-        return (*input_shape[:-1], self.units)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "units": self.units,
-            "hidden_units": self.hidden_units,
-        }
+        return outputs if self.activation is None else self.activation(outputs)

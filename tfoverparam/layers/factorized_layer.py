@@ -1,139 +1,88 @@
-"""What all layers whose kernel is a product of matrices have in common."""
+"""What all layers whose kernels are products of matrices have in common."""
 
-import math
-import random
-import warnings
+import contextlib
 
-import keras
-from keras import activations, constraints, initializers, layers, ops, regularizers
+from keras import layers, ops
 
-from tfoverparam import matrix_functions
-from tfoverparam.arguments import (
-    check_finite,
-    check_positive_integer,
-    check_seed,
-    check_shape,
-    hidden_widths,
-)
-from tfoverparam.initializers import (
-    BalancedFactor,
-    derive_seed,
-    own_seed,
-    repeatable,
-    with_seed,
-)
+from tfoverparam import keras_private
+from tfoverparam.arguments import check_shape, hidden_widths
+from tfoverparam.kernel_kinds import view_of
+from tfoverparam.layers.factorization import Factorization
+from tfoverparam.layers.factors_in_file import FactorsInFile
+from tfoverparam.layers.kernel_factors import KernelFactors
 from tfoverparam.regularizers import KernelPenalty
-
-# The arguments that the stock layer does not have.
-_FACTOR_ARGUMENTS = (
-    "depth",
-    "hidden_units",
-    "hidden_filters",
-    "factor_initializer",
-    "factor_regularizer",
-    "factor_constraint",
-    "seed",
-)
 
 
 class FactorizedLayer(layers.Layer):
-    """A layer with a kernel that is the product of `depth` matrices, and a bias.
+    """A mixin for built-in layers: kernels that are products of `depth` matrices.
 
-    The kernel of shape `(..., k)` is the matrix `kernel_0 @ ... @ kernel_(depth-1)` of shape
-    `(d, k)`, d being the product of the other axes. A subclass names the stock layer that it
-    stands for, calls `add_factors` in its `build`, and computes the outputs.
-
-    Arguments, which have no defaults here, are those of `FactorizedDense`.
+    The built-in layer's own `build` makes the layer: where it asks for a kernel it gets factors.
+    Where it reads the kernel it gets their product. So a class needs no more than the mixin, the
+    built-in class, and a `factorized_kernel` in the place of each attribute that holds a kernel.
     """
 
-    stock_class = layers.Layer
+    _factorization: Factorization
+    _factors_in_file: FactorsInFile
 
-    def __init__(
-        self,
-        depth,
-        activation,
-        use_bias,
-        kernel_initializer,
-        factor_initializer,
-        bias_initializer,
-        kernel_regularizer,
-        factor_regularizer,
-        bias_regularizer,
-        activity_regularizer,
-        factor_constraint,
-        bias_constraint,
-        seed,
-        **kwargs,
+    def become_factorized(self, factorization):
+        """Sets what the layer has beyond the built-in one."""
+        self._factorization = factorization
+        self._factors_in_file = FactorsInFile(self)
+
+    def add_weight(self, *args, shape=None, initializer=None, name=None, **arguments):
+        factorization = self._factorization
+        if name in factorization.variables and name not in factorization.kernels:
+            shape = args[0] if args else shape
+            return self._add_factors(name, tuple(shape), initializer, **arguments)
+        return super().add_weight(
+            *args, shape=shape, initializer=initializer, name=name, **arguments
+        )
+
+    def _add_factors(
+        self, name, shape, initializer, regularizer=None, constraint=None, **arguments
     ):
-        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        check_positive_integer("depth", depth)
-        check_seed(seed)
-        if not keras.backend.is_float_dtype(self.variable_dtype):
+        """Creates the factors of a kernel that is asked for; keyword arguments of `add_weight`."""
+        if not all(shape):
             raise ValueError(
-                f"`dtype` must be of floating point numbers. Received: dtype={self.variable_dtype}"
+                f"The sizes of the inputs to `{type(self).__name__}` on which its kernel depends "
+                f"must be known and positive. Received: a kernel of shape {shape}"
             )
-        self.depth = depth
-        self.activation = activations.get(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.factor_initializer = initializers.get(factor_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.factor_regularizer = regularizers.get(factor_regularizer)
-        self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.factor_constraint = constraints.get(factor_constraint)
-        self.bias_constraint = constraints.get(bias_constraint)
-        self.seed = seed
-        self.factors = []
-        self.bias = None
-        self.kernel_shape: tuple[int, ...] = ()
-        # Python's generator, as Keras does for its own layers: `keras.utils.set_random_seed`
-        # sets it. At depth 1 nothing is drawn from it that the stock layer does not draw.
-        self._start_seed = random.randint(1, 10**9) if seed is None and depth > 1 else seed
-        # Every factor redraws the kernel, so a generator is asked once, and here: `build` may
-        # run while a function is traced, where its state has no value.
-        self._start_initializer = self.kernel_initializer
-        if depth > 1 and self.factor_initializer is None:
-            self._start_initializer = repeatable(self.kernel_initializer)
-
-    def add_factors(self, kernel_shape, hidden):
-        """Creates the variables, in the order that is the file format: factors, then bias.
-
-        Args:
-            kernel_shape: Shape of the product as the stock layer has it, `(..., k)`.
-            hidden: Widths of the hidden layers, as `checked_hidden_widths` returns them.
-        """
-        self.kernel_shape = tuple(kernel_shape)
-        rows, columns = math.prod(kernel_shape[:-1]), kernel_shape[-1]
-        widths = hidden_widths(hidden, self.depth, rows, columns)
+        factorization = self._factorization
+        view = view_of(self, name, shape)
+        *stack, rows, columns = view.matrices_shape
+        widths = hidden_widths(factorization.hidden, factorization.depth, rows, columns)
         dims = (rows, *widths, columns)
-        for index, initializer in enumerate(self._factor_initializers(rows, columns, widths)):
-            regularizer = self.factor_regularizer
-            if index == 0 and self.kernel_regularizer is not None:
-                regularizer = KernelPenalty(self)
-            factor = self.add_weight(
-                name=f"kernel_{index}",
-                shape=(dims[index], dims[index + 1]),
-                initializer=_of_its_shape(initializer, self.name),
-                regularizer=regularizer,
-                constraint=self.factor_constraint,
+        factors = KernelFactors(view, [], regularizer, f"{self.name}/{name}")
+        start = factorization.initializers(self._start_of(initializer), view, widths)
+        for index, factor_initializer in enumerate(start):
+            penalty = factorization.factor_regularizer
+            if index == 0 and regularizer is not None:
+                penalty = KernelPenalty(factors, penalty)
+            factor = super().add_weight(
+                name=f"{name}_{index}",
+                shape=(*stack, dims[index], dims[index + 1]),
+                initializer=_of_its_shape(factor_initializer, self.name),
+                regularizer=penalty,
+                constraint=factorization.factor_constraint,
+                **arguments,
             )
-            self.factors.append(factor)
-        if self.use_bias:
-            self.bias = self.add_weight(
-                name="bias",
-                shape=(columns,),
-                initializer=self.bias_initializer,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-            )
+            factors.variables.append(factor)
+            setattr(self, factor.name, factor)
+        factorization.kernels[name] = factors
+
+    def _start_of(self, kernel_initializer):
+        """What draws a kernel, for the initializer that `build` gives: the same in each call."""
+        raise NotImplementedError
 
     @property
-    def kernel(self):
-        """The product of the factors, shaped as in the stock layer: one chain of products."""
-        self._check_built("kernel")
-        product = matrix_functions.end_to_end_kernel(self.factors)
-        return product if len(self.kernel_shape) == 2 else ops.reshape(product, self.kernel_shape)
+    def factorized_kernels(self):
+        """Dict from the names of the kernels that are products to their `KernelFactors`."""
+        return self._factorization.kernels
+
+    @property
+    def factors(self):
+        """The factors, in order of application: a list of variables, empty before `build`."""
+        return self._only_kernel.variables if self.factorized_kernels else []
 
     def assign_kernel(self, kernel, balanced=True):
         """Sets the factors so that they multiply to `kernel`.
@@ -146,147 +95,159 @@ class FactorizedLayer(layers.Layer):
                 kernel itself and the others are identities. Defaults to `True`.
 
         Raises:
-            AttributeError: If the layer is not built.
+            AttributeError: If the layer is not built, or has several factorized kernels.
             ValueError: If the shape is not that of the kernel, if it holds NaN or infinity, or
                 if `balanced` is `False` and a hidden layer is narrower than both sides.
         """
         self._check_built("assign_kernel()")
-        try:
-            kernel = ops.convert_to_tensor(kernel)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"`kernel` must be a tensor. Received: {kernel!r}") from error
-        if tuple(kernel.shape) != self.kernel_shape:
-            raise ValueError(
-                f"`kernel` must have the shape {self.kernel_shape}. "
-                f"Received: a kernel of shape {tuple(kernel.shape)}"
-            )
-        check_finite(f"`kernel` of layer `{self.name}`", kernel)
-        matrix = widest_float(ops.reshape(kernel, (-1, self.kernel_shape[-1])))
-        widths = [int(factor.shape[1]) for factor in self.factors[:-1]]
-        if balanced:
-            seed = derive_seed(self._start_seed, 1)
-            values = matrix_functions.balanced_factors(matrix, self.depth, widths, seed)
-        else:
-            values = identity_factors(matrix, widths)
-        for factor, value in zip(self.factors, values):
-            factor.assign(value)
+        self._only_kernel.assign(kernel, balanced, self._factorization.rotation_seed)
 
     def imbalance(self):
         """Distance of the factors from the balance of Equation 7, a scalar tensor.
 
-        See `matrix_functions.imbalance`.
+        See `matrix_functions.imbalance`. Of several kernels the largest.
         """
         self._check_built("imbalance()")
-        return matrix_functions.imbalance(self.factors)
+        values = [factors.imbalance() for factors in self.factorized_kernels.values()]
+        return values[0] if len(values) == 1 else ops.max(ops.stack(values))
 
     def singular_values(self):
-        """Singular values of the product in descending order, shape `(min(d, k),)`."""
+        """Singular values of the product in descending order, shape `(min(d, k),)`.
+
+        Of a kernel that is a stack of g matrices those of each, shape `(g, min(d, k))`.
+        """
         self._check_built("singular_values()")
-        kernel = ops.convert_to_tensor(matrix_functions.end_to_end_kernel(self.factors))
-        if keras.backend.standardize_dtype(kernel.dtype) not in ("float32", "float64"):
-            kernel = ops.cast(kernel, "float32")
-        return ops.svd(kernel, compute_uv=False)
+        return self._only_kernel.singular_values()
+
+    @contextlib.contextmanager
+    def products_held(self):
+        """Within it, the products are those of now, and are not computed again."""
+        held = {
+            # The layer around may be of another precision.
+            name: ops.cast(factors.kernel(), self.compute_dtype)
+            for name, factors in self.factorized_kernels.items()
+        }
+        with self._reading(held):
+            yield
+
+    @contextlib.contextmanager
+    def as_built_in(self, kernels):
+        """Within it, Keras finds `kernels`, a dict by name, where the built-in layer has them."""
+        replacements = [
+            (factors.variables, kernels[name])
+            for name, factors in self.factorized_kernels.items()
+        ]
+        with self._reading(kernels), keras_private.stand_ins(self, replacements):
+            yield
+
+    @contextlib.contextmanager
+    def _reading(self, held):
+        """Within it, the layer reads other things in the place of its products."""
+        factorization = self._factorization
+        before, factorization.held = factorization.held, held
+        try:
+            yield
+        finally:
+            factorization.held = before
+
+    def save_own_variables(self, store):
+        """Saves what the built-in layer saves; `FactorsInFile` saves the factors beside it."""
+        kernels = self.factorized_kernels
+        products = {name: ops.convert_to_numpy(each.kernel()) for name, each in kernels.items()}
+        with self.as_built_in(products):
+            super().save_own_variables(store)
+
+    def load_own_variables(self, store):
+        """Loads what the built-in layer saves; `FactorsInFile` loads the factors, if it can."""
+        self._factors_in_file.load_layer(store, super().load_own_variables)
 
     def collapse(self):
-        """A stock layer that computes the same function.
+        """Puts the product in the place of the factors; the layer is a built-in one again.
 
-        It has this layer's name, dtype policy, trainable flag, activation and regularizers of
-        kernel and bias; what concerns the factors alone (their regularizer and constraint) has
-        no counterpart and is left out. It is built, and holds the product, if this layer is.
+        It is the same object, and has the class that it had before it was converted, or the
+        built-in class if it was made by the constructor. What concerns the factors alone (their
+        regularizer and constraint) has no counterpart and is dropped. For a layer within a model
+        use `tfoverparam.collapse`, which renews what the model has compiled.
+
+        Returns:
+            The layer.
         """
-        config = self.get_config()
-        for name in _FACTOR_ARGUMENTS:
-            config.pop(name, None)
-        if self.built and type(self.kernel_initializer).__module__.startswith("tfoverparam"):
-            # It has done its work, and a file that names it needs this package to be read.
-            del config["kernel_initializer"]
-        stock = self.stock_class.from_config(config)
-        if self.built:
-            stock.build_from_config(self.get_build_config())
-            stock.kernel.assign(self.kernel)
-            if self.bias is not None:
-                stock.bias.assign(self.bias)
-        return stock
+        factorization = self._factorization
+        cls = factorization.converted_from or built_in_class(type(self))
+        kernels = {}
+        for name, factors in factorization.kernels.items():
+            product = factors.exact_kernel()
+            kernel = keras_private.variable_like(factors.variables[0], name, product)
+            kernel.regularizer = factors.regularizer
+            keras_private.replace_variables(self, factors.variables, [kernel])
+            for variable in factors.variables:
+                keras_private.remove_attribute(self, variable.name)
+            kernels[keras_private.stored_name(cls, name)] = kernel
+        for name in ("_factorization", "_factors_in_file"):
+            keras_private.remove_attribute(self, name)
+        self.__class__ = cls
+        for name, kernel in kernels.items():
+            setattr(self, name, kernel)
+        return self
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "depth": self.depth,
-            "activation": activations.serialize(self.activation),
-            "use_bias": self.use_bias,
-            "kernel_initializer": initializers.serialize(self.kernel_initializer),
-            "factor_initializer": initializers.serialize(self.factor_initializer),
-            "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
-            "factor_regularizer": regularizers.serialize(self.factor_regularizer),
-            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
-            "activity_regularizer": regularizers.serialize(self.activity_regularizer),
-            "factor_constraint": constraints.serialize(self.factor_constraint),
-            "bias_constraint": constraints.serialize(self.bias_constraint),
-            "seed": self.seed,
-        }
+    def enable_lora(self, *args, **kwargs):
+        raise ValueError(_collapse_first(self, "LoRA can be enabled"))
 
-    def _factor_initializers(self, rows, columns, widths):
-        """One initializer per factor; see `factor_initializer` and `kernel_initializer`."""
-        if self.factor_initializer is not None:
-            seed = own_seed(self.factor_initializer)
-            if isinstance(seed, keras.random.SeedGenerator):
-                return [self.factor_initializer] * self.depth
-            seed = self._start_seed if seed is None else seed
-            return [
-                with_seed(self.factor_initializer, derive_seed(seed, index))
-                for index in range(self.depth)
-            ]
-        kernel_initializer = self._start_initializer
-        if own_seed(kernel_initializer) is None and self.seed is not None:
-            kernel_initializer = with_seed(kernel_initializer, self.seed)
-        if len(self.kernel_shape) > 2:
-            kernel_initializer = _as_matrix(kernel_initializer, self.kernel_shape)
-        if self.depth == 1:
-            return [kernel_initializer]
-        return [
-            BalancedFactor(
-                kernel_initializer,
-                kernel_shape=(rows, columns),
-                depth=self.depth,
-                hidden_units=widths,
-                index=index,
-                seed=derive_seed(self._start_seed, 1),
+    def _check_quantize_args(self, mode, compute_dtype):
+        # `quantize` comes here first. `model.quantize` warns and goes on with the next layer.
+        raise NotImplementedError(_collapse_first(self, "it can be quantized"))
+
+    @property
+    def _only_kernel(self):
+        kernels = list(self.factorized_kernels.values())
+        if len(kernels) != 1:
+            raise AttributeError(
+                f"Layer `{self.name}` has several factorized kernels. `linear_maps(layer)` lists "
+                "them, each with its factors."
             )
-            for index in range(self.depth)
-        ]
+        return kernels[0]
 
     def _check_built(self, what):
-        if not self.built:
+        if not self.factorized_kernels:
             raise AttributeError(f"You must build the layer before accessing `{what}`.")
 
 
-def identity_factors(matrix, widths):
-    """Factors of `matrix` of which all but one are identities, padded with zeros.
+def built_in_class(cls):
+    """The class that a factorized layer's is made of; that of another layer is itself."""
+    return next(each for each in cls.__mro__ if not issubclass(each, FactorizedLayer))
 
-    The one, which is the matrix, is at its wider end, so that no hidden layer need be wider than
-    the narrower side.
+
+def factorized_kernel(name):
+    """A property in the place of the attribute in which a built-in layer holds a kernel.
 
     Args:
-        matrix: Matrix of shape `(d, k)`.
-        widths: One width per hidden layer, each at least `min(d, k)`.
-
-    Returns:
-        A list of `len(widths) + 1` matrices.
+        name: Name of the kernel.
     """
-    (rows, columns), dtype = matrix.shape, matrix.dtype
-    if widths and min(widths) < min(rows, columns):
-        raise ValueError(
-            f"Hidden layers must be at least {min(rows, columns)} wide for factors of which all "
-            f"but one are identities. Received: widths={widths}"
-        )
-    if columns <= rows:
-        dims = (columns, *widths, columns)
-        first, *others = [ops.eye(a, b, dtype=dtype) for a, b in zip(dims[:-1], dims[1:])]
-        return [ops.matmul(matrix, first), *others]
-    dims = (rows, *widths, rows)
-    *others, last = [ops.eye(a, b, dtype=dtype) for a, b in zip(dims[:-1], dims[1:])]
-    return [*others, ops.matmul(last, matrix)]
+
+    def read(self):
+        factorization = self._factorization
+        if name in factorization.held:
+            return factorization.held[name]
+        if name not in factorization.kernels:
+            raise AttributeError(f"You must build the layer before accessing `{name}`.")
+        return factorization.kernels[name].kernel()
+
+    def write(self, value):
+        # The built-in `build` stores what `add_weight` gave it.
+        if value is not None:
+            raise AttributeError(
+                f"`{name}` of layer `{self.name}` is a product of factors: `assign_kernel` sets "
+                "it, and `collapse` makes it a variable again."
+            )
+
+    return property(read, write)
+
+
+def _collapse_first(layer, what):
+    return (
+        f"Layer `{layer.name}` is factorized: its kernel is no variable. Call `collapse()` on it, "
+        f"or `tfoverparam.collapse` on the model, and {what} then."
+    )
 
 
 def _of_its_shape(initializer, name):
@@ -298,19 +259,3 @@ def _of_its_shape(initializer, name):
         return value
 
     return draw
-
-
-def _as_matrix(initializer, kernel_shape):
-    """An initializer of matrices that draws in the kernel's own shape, which sets its scale."""
-
-    def draw(shape, dtype=None):
-        return ops.reshape(initializer(kernel_shape, dtype=dtype), shape)
-
-    return draw
-
-
-def widest_float(matrix):
-    """In float64 where the backend has it: the product is then off by one rounding only."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # JAX without 64 bits goes on in 32 and says so.
-        return ops.cast(matrix, "float64")

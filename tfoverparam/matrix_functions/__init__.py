@@ -19,7 +19,6 @@ from tfoverparam.matrix_functions.balance import (
 )
 from tfoverparam.matrix_functions.end_to_end import (
     end_to_end_direction,
-    gram_basis,
     preconditioner_eigenvalues,
 )
 from tfoverparam.matrix_functions.products import (
@@ -35,7 +34,6 @@ __all__ = [
     "end_to_end_direction",
     "end_to_end_kernel",
     "factor_direction",
-    "gram_basis",
     "imbalance",
     "preconditioner_eigenvalues",
     "squared_norm_of_product",

@@ -1,16 +1,18 @@
 """Balanced factors (Equation 7), and the distance from balance."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from tfoverparam.arguments import (
     check_chain,
     check_finite,
-    check_matrix,
+    check_matrices,
     check_positive_integer,
     checked_hidden_widths,
     hidden_widths,
 )
+from tfoverparam.lapack import one_thread
 
 
 def balanced_factors(kernel, depth, hidden_units=None, seed=0):
@@ -24,8 +26,12 @@ def balanced_factors(kernel, depth, hidden_units=None, seed=0):
     have the same Gram matrix on the side that they share. Balanced factors have the rank of
     their product, so hidden width beyond it carries nothing: Equation 7 forbids it.
 
+    Matrices whose entries are known are decomposed on the host, in float64 throughout, so that
+    the product is off by the rounding of the factors only, on every backend. While a function is
+    traced, and for matrices of float64, the backend decomposes them, in at least float32.
+
     Args:
-        kernel: Matrix of shape `(d, k)`. Decomposed in at least float32.
+        kernel: Matrix of shape `(d, k)`, or a stack of them, of shape `(g, d, k)`.
         depth: Number of factors N >= 1.
         hidden_units: One width per hidden layer, `depth - 1` integers, or one for all. Defaults
             to `min(d, k)`. Where one is smaller than `min(d, k)` the factors multiply to the
@@ -33,7 +39,7 @@ def balanced_factors(kernel, depth, hidden_units=None, seed=0):
         seed: Integer. The rotations are a function of it.
 
     Returns:
-        A list of `depth` matrices of the kernel's dtype.
+        A list of `depth` matrices, or stacks of them, of the kernel's dtype.
 
     Raises:
         ValueError: If an argument is not of the kind described, or the kernel holds NaN or
@@ -48,31 +54,84 @@ def balanced_factors(kernel, depth, hidden_units=None, seed=0):
     (3.0, 9.0)
     """
     check_positive_integer("depth", depth)
-    check_matrix("kernel", kernel)
+    check_matrices("kernel", kernel)
     if depth == 1:
         return [kernel]
+    *stack, d, k = kernel.shape
     hidden_units = checked_hidden_widths("hidden_units", hidden_units, depth)
-    hidden_units = hidden_widths(hidden_units, depth, *kernel.shape)
+    hidden_units = hidden_widths(hidden_units, depth, d, k)
     check_finite("`kernel`", kernel)
-    rank = min(*kernel.shape, *hidden_units)
+    rank = min(d, k, *hidden_units)
     dtype = keras.backend.standardize_dtype(kernel.dtype)
     working_dtype = dtype if dtype == "float64" else "float32"
-
-    u, s, vt = ops.svd(ops.cast(kernel, working_dtype), full_matrices=False)
-    root = s[:rank] ** (1 / depth)
-    gaussians = keras.random.normal((sum(hidden_units), rank), seed=seed, dtype=working_dtype)
-    frames = [u[:, :rank]]
+    gaussians = keras.random.normal(
+        (*stack, sum(hidden_units), rank), seed=seed, dtype=working_dtype
+    )
+    # `keras.ops` has NumPy's names, so what follows runs on the host as on the backend.
+    xp = ops if dtype == "float64" or is_traced(kernel) else np
+    if xp is np:
+        kernel, gaussians = (
+            ops.convert_to_numpy(each).astype("float64") for each in (kernel, gaussians)
+        )
+        u, s, v = _singular_value_decomposition(kernel)
+    else:
+        u, s, vt = ops.svd(ops.cast(kernel, working_dtype), full_matrices=False)
+        v = ops.swapaxes(vt, -1, -2)
+    root = s[..., None, :rank] ** (1 / depth)
+    frames = [u[..., :rank]]
     first_row = 0
     for width in hidden_units:
-        q, r = ops.qr(gaussians[first_row : first_row + width])
+        with one_thread():
+            q, r = xp.linalg.qr(gaussians[..., first_row : first_row + width, :])
         # The sign of R's diagonal is a convention of the QR routine: without it, Q is uniform.
-        frames.append(ops.where(ops.diagonal(r) < 0, -q, q))
+        frames.append(xp.where(_diagonal(r, xp) < 0, -q, q))
         first_row += width
-    frames.append(ops.transpose(vt[:rank]))
+    frames.append(v[..., :rank])
     return [
-        ops.cast(ops.matmul(left * root, ops.transpose(right)), dtype)
+        ops.cast(ops.convert_to_tensor(xp.matmul(left * root, xp.swapaxes(right, -1, -2))), dtype)
         for left, right in zip(frames[:-1], frames[1:])
     ]
+
+
+def is_traced(tensor):
+    """Whether `tensor` stands for a value that is not known yet."""
+    try:
+        ops.convert_to_numpy(tensor)
+    except (NotImplementedError, TypeError, ValueError):
+        return True
+    return False
+
+
+def _diagonal(matrices, xp):
+    """The diagonals of a stack of square matrices, as rows."""
+    return xp.diagonal(matrices, axis1=-2, axis2=-1)[..., None, :]
+
+
+def _singular_value_decomposition(kernel):
+    """U, s and V of `U diag(s) V'`, on the host, to the accuracy of float32 whatever the kernel.
+
+    The eigenvectors V of the smaller Gram matrix take a third of the time of LAPACK's own
+    decomposition. In float64 the columns of `kernel V` are orthogonal up to 1e-16 of the largest
+    singular value squared. Where some are so short that this turns them, QR makes U orthogonal;
+    what R then has beside its diagonal, some 1e-8 of the largest singular value, is dropped.
+
+    Args:
+        kernel: Array of float64, of shape `(..., d, k)`.
+    """
+    if kernel.shape[-2] < kernel.shape[-1]:
+        v, s, u = _singular_value_decomposition(np.swapaxes(kernel, -1, -2))
+        return u, s, v
+    gram = np.swapaxes(kernel, -1, -2) @ kernel
+    with one_thread():
+        v = np.linalg.eigh(gram)[1][..., ::-1]  # the largest singular value comes first
+    columns = kernel @ v
+    s = np.linalg.norm(columns, axis=-2)
+    if np.all(s[..., -1] > 1e-4 * s[..., 0]):
+        return columns / s[..., None, :], s, v
+    with one_thread():
+        q, r = np.linalg.qr(columns)
+    s = _diagonal(r, np)
+    return np.where(s < 0, -q, q), np.abs(s)[..., 0, :], v
 
 
 def imbalance(factors):
@@ -80,13 +139,19 @@ def imbalance(factors):
 
     The largest Frobenius norm of `W_(j+1)' W_(j+1) - W_j W_j'` (in Keras's orientation:
     `factors[j] factors[j]' - factors[j-1]' factors[j-1]`) over all neighbours, divided by the
-    largest Frobenius norm of those Gram matrices.
+    largest Frobenius norm of those Gram matrices. No scale of the factors overflows or vanishes
+    on the way, as they are divided by their largest entry first.
 
     Args:
-        factors: A sequence of matrices that can be multiplied in this order.
+        factors: A sequence of matrices that can be multiplied in this order, or of stacks of
+            them, of shapes `(g, d_j, d_(j+1))`.
 
     Returns:
-        A scalar tensor >= 0: 0 for balanced factors, for a single one, and where all are zero.
+        A scalar tensor >= 0, of at least float32: 0 for balanced factors, for a single one, and
+        where all are zero. For stacks the largest of the g.
+
+    Raises:
+        ValueError: If the factors cannot be multiplied.
 
     Example:
 
@@ -96,14 +161,31 @@ def imbalance(factors):
     0.75
     """
     factors = [ops.convert_to_tensor(factor) for factor in factors]
-    check_chain(factors)
+    check_chain(factors, is_batch_first=False)
+    if keras.backend.standardize_dtype(factors[0].dtype) in ("float16", "bfloat16"):
+        factors = [ops.cast(factor, "float32") for factor in factors]
     if len(factors) == 1:
         return ops.zeros((), dtype=factors[0].dtype)
+    largest = _largest([ops.max(ops.abs(each), axis=(-2, -1), keepdims=True) for each in factors])
+    factors = [factor / _or_one(largest) for factor in factors]
     norms, gaps = [], []
     for left, right in zip(factors[:-1], factors[1:]):
-        left_gram = ops.matmul(ops.transpose(left), left)
-        right_gram = ops.matmul(right, ops.transpose(right))
-        norms += [ops.norm(left_gram), ops.norm(right_gram)]
-        gaps.append(ops.norm(right_gram - left_gram))
-    size = ops.max(ops.stack(norms))
-    return ops.max(ops.stack(gaps)) / ops.where(size > 0, size, ops.ones_like(size))
+        left_gram = ops.matmul(ops.swapaxes(left, -1, -2), left)
+        right_gram = ops.matmul(right, ops.swapaxes(right, -1, -2))
+        norms += [_norm(left_gram), _norm(right_gram)]
+        gaps.append(_norm(right_gram - left_gram))
+    return ops.max(_largest(gaps) / _or_one(_largest(norms)))
+
+
+def _norm(matrices):
+    """Frobenius norms of a stack of matrices."""
+    return ops.sqrt(ops.sum(ops.square(matrices), axis=(-2, -1)))
+
+
+def _largest(tensors):
+    return ops.max(ops.stack(tensors), axis=0)
+
+
+def _or_one(tensor):
+    """What to divide by: 1 where there is nothing but zeros."""
+    return ops.where(tensor > 0, tensor, ops.ones_like(tensor))

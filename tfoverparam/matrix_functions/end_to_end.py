@@ -5,47 +5,10 @@ import math
 import keras
 from keras import ops
 
-from tfoverparam.arguments import check_depth, check_shape
-from tfoverparam.polar_factor import polar_factor
+from tfoverparam.arguments import check_depth, check_not_negative, check_shape
 
 
-def gram_basis(kernel):
-    """Eigenvectors and eigenvalues of the smaller Gram matrix of a kernel.
-
-    Args:
-        kernel: Matrix of shape `(d, k)`, float32 or float64.
-
-    Returns:
-        The eigenvectors, as columns of a matrix of shape `(n, n)`, n = min(d, k), and the
-        eigenvalues, the squared singular values of the kernel, of shape `(n,)`. Those below
-        `eps * max(d, k)` times the largest are exact zeros: to a fractional power, what rounding
-        leaves of a zero would be far from zero. Of a kernel that is not finite, as after a
-        divergence, they are NaN.
-
-    Example:
-
-    >>> import keras
-    >>> from tfoverparam.matrix_functions import gram_basis
-    >>> _, values = gram_basis(3 * keras.ops.ones((4, 2)))
-    >>> keras.ops.convert_to_numpy(values).round(4)
-    array([ 0., 72.], dtype=float32)
-    """
-    dtype = keras.backend.standardize_dtype(kernel.dtype)
-    if dtype not in ("float32", "float64"):
-        raise ValueError(f"`kernel` must be of float32 or float64. Received: dtype={dtype}")
-    if kernel.shape[0] < kernel.shape[1]:
-        kernel = ops.transpose(kernel)
-    gram = ops.matmul(ops.transpose(kernel), kernel)
-    # Of what is not finite, no backend makes a decomposition; some end the program.
-    is_finite = ops.all(ops.isfinite(gram))
-    values, vectors = ops.eigh(ops.where(is_finite, gram, ops.zeros_like(gram)))
-    values = ops.where(is_finite, values, math.nan)
-    epsilon = 2.0**-52 if dtype == "float64" else 2.0**-23
-    is_zero = values <= epsilon * kernel.shape[0] * ops.max(values)
-    return vectors, ops.where(is_zero, ops.zeros_like(values), values)
-
-
-def end_to_end_direction(kernel, gradient, depth, basis=None):
+def end_to_end_direction(kernel, gradient, depth):
     """The direction in which training a product of matrices moves the product (Equation 10).
 
     Where gradient descent on a single matrix moves it against its gradient G, descent on N
@@ -63,24 +26,25 @@ def end_to_end_direction(kernel, gradient, depth, basis=None):
     any real N >= 1. For N -> infinity the direction divided by N converges, to that with
     `N^(-1) R_rs -> (s_r^2 - s_s^2) / (s_r^2 (log s_r^2 - log s_s^2))` and no first term.
 
-    At N = 2 in float32, for sides of at least 32 and within a factor of 2, the polar factor Q of
-    the kernel gives both square roots by products alone, which is faster there:
-
-        G Q' kernel  +  kernel Q' G.
+    Eigenvalues below `eps * max(d, k)` times the largest count as zeros: to a fractional power,
+    what rounding leaves of a zero would be far from zero. In float32 that is reached where
+    singular values spread over a factor of a few hundred; `EndToEnd`, which follows the singular
+    bases from step to step, is not limited by it.
 
     Args:
-        kernel: Matrix of shape `(d, k)`, float32 or float64.
+        kernel: Matrix of shape `(d, k)`, float32 or float64, of any scale: it is divided by its
+            largest entry first.
         gradient: Gradient of the loss with respect to the kernel, of the same shape. NaN and
             infinity pass into the result; no decomposition sees them.
         depth: Real number N >= 1. With N = 1 the gradient is returned as it is.
-        basis: What `gram_basis` returned for this kernel, or for a close one: the direction is
-            then approximate, and costs no decomposition. Defaults to `None`, this kernel's.
 
     Returns:
-        A matrix of shape `(d, k)`; zero where `kernel` is, unless N = 1.
+        A matrix of shape `(d, k)`; zero where `kernel` is, unless N = 1; NaN where the kernel
+        holds what is not finite.
 
     Raises:
-        ValueError: If `depth` is no number >= 1, or the shapes differ.
+        ValueError: If `depth` is no number >= 1, the shapes differ, or the kernel is of another
+            dtype.
 
     Example:
 
@@ -94,42 +58,46 @@ def end_to_end_direction(kernel, gradient, depth, basis=None):
     check_shape("gradient", gradient, kernel.shape)
     if depth == 1:
         return gradient
-    if depth == 2 and basis is None and _is_polar_factor_faster(kernel):
-        return _depth_2_direction(kernel, gradient)
-    v, eigenvalues = gram_basis(kernel) if basis is None else basis
+    dtype = keras.backend.standardize_dtype(kernel.dtype)
+    if dtype not in ("float32", "float64"):
+        raise ValueError(f"`kernel` must be of float32 or float64. Received: dtype={dtype}")
     if kernel.shape[0] < kernel.shape[1]:
         kernel, gradient = ops.transpose(kernel), ops.transpose(gradient)
-        return ops.transpose(
-            end_to_end_direction(kernel, gradient, depth, basis=(v, eigenvalues))
-        )
+        return ops.transpose(end_to_end_direction(kernel, gradient, depth))
+    scale = largest_entry(kernel)
+    kernel = kernel / scale
+    v, eigenvalues = _gram_basis(kernel)
     v_t = ops.transpose(v)
     log_a = _log_or_minus_infinity(eigenvalues) / depth
-    scale = ops.exp((depth - 1) * log_a)
+    outside = ops.exp((depth - 1) * log_a)
     inner = ops.matmul(v_t, ops.matmul(ops.matmul(ops.transpose(kernel), gradient), v))
     larger, quotient = _divided_differences(log_a, depth - 1)
     is_zero = ops.isinf(log_a)
     log_row = ops.where(is_zero, ops.zeros_like(log_a), log_a)[:, None]
     ratio = ops.exp((depth - 2) * larger - (depth - 1) * log_row) * quotient
     inner = ops.where(is_zero[:, None], ops.zeros_like(inner), ratio * inner)
-    return ops.matmul(gradient, ops.matmul(v * scale, v_t)) + ops.matmul(
-        kernel, ops.matmul(v, ops.matmul(inner, v_t))
+    back = scale ** (2 - 2 / depth) * v_t
+    return ops.matmul(gradient, ops.matmul(v * outside, back)) + ops.matmul(
+        kernel, ops.matmul(v, ops.matmul(inner, back))
     )
 
 
-def _is_polar_factor_faster(kernel):
-    dtype = keras.backend.standardize_dtype(kernel.dtype)
-    smaller, larger = sorted(kernel.shape)
-    return dtype == "float32" and 32 <= smaller and larger <= 2 * smaller
+def _gram_basis(kernel):
+    """Eigenvectors and eigenvalues of `kernel' kernel`; NaN for a kernel that is not finite."""
+    gram = ops.matmul(ops.transpose(kernel), kernel)
+    # Of what is not finite, no backend makes a decomposition; some end the program.
+    is_finite = ops.all(ops.isfinite(gram))
+    values, vectors = ops.eigh(ops.where(is_finite, gram, ops.zeros_like(gram)))
+    values = ops.where(is_finite, values, math.nan)
+    epsilon = 2.0**-52 if keras.backend.standardize_dtype(kernel.dtype) == "float64" else 2.0**-23
+    is_zero = values <= epsilon * kernel.shape[0] * ops.max(values)
+    return vectors, ops.where(is_zero, ops.zeros_like(values), values)
 
 
-def _depth_2_direction(kernel, gradient):
-    """`gradient [W' W]^(1/2) + [W W']^(1/2) gradient`, W the kernel."""
-    if kernel.shape[0] < kernel.shape[1]:
-        return ops.transpose(_depth_2_direction(ops.transpose(kernel), ops.transpose(gradient)))
-    q_t = ops.transpose(polar_factor(kernel))
-    root = ops.matmul(q_t, kernel)
-    root = (root + ops.transpose(root)) / 2  # as it is but for rounding, most of which cancels
-    return ops.matmul(gradient, root) + ops.matmul(kernel, ops.matmul(q_t, gradient))
+def largest_entry(matrices):
+    """The largest absolute value in each matrix, of shape `(..., 1, 1)`; 1 where all are zero."""
+    largest = ops.max(ops.abs(matrices), axis=(-2, -1), keepdims=True)
+    return ops.where(largest == 0, ops.ones_like(largest), largest)
 
 
 def preconditioner_eigenvalues(singular_values, depth):
@@ -153,7 +121,8 @@ def preconditioner_eigenvalues(singular_values, depth):
         A symmetric matrix of shape `(n, n)`.
 
     Raises:
-        ValueError: If `depth` is no number >= 1, or `singular_values` no vector.
+        ValueError: If `depth` is no number >= 1, `singular_values` no vector, or one of them
+            negative.
 
     Example:
 
@@ -172,6 +141,12 @@ def preconditioner_eigenvalues(singular_values, depth):
             "`singular_values` must be a vector. Received: shape "
             f"{tuple(singular_values.shape)}"
         )
+    check_not_negative("singular_values", singular_values)
+    return eigenvalues_of_depth(singular_values, depth)
+
+
+def eigenvalues_of_depth(singular_values, depth):
+    """`preconditioner_eigenvalues` without its checks, of vectors of shape `(..., n)`."""
     logs = _log_or_minus_infinity(singular_values)
     larger, quotient = _divided_differences(2 * logs / depth, depth)
     if depth == 1:
@@ -193,11 +168,11 @@ def _divided_differences(log_a, power):
     By way of `expm1` it is accurate however close the two are.
 
     Returns:
-        The logarithms of the larger of each pair, and the quotients, both of shape (n, n).
+        The logarithms of the larger of each pair, and the quotients, both of shape (..., n, n).
     """
-    shape = (log_a.shape[0], log_a.shape[0])
-    row = ops.broadcast_to(log_a[:, None], shape)
-    column = ops.broadcast_to(log_a[None, :], shape)
+    shape = (*log_a.shape, log_a.shape[-1])
+    row = ops.broadcast_to(log_a[..., :, None], shape)
+    column = ops.broadcast_to(log_a[..., None, :], shape)
     larger = ops.maximum(row, column)
     equal = row == column  # two zeros too, of which the difference of logarithms is NaN
     log_t = ops.where(equal, -ops.ones_like(larger), ops.minimum(row, column) - larger)

@@ -39,7 +39,8 @@ def chain_product(matrices):
 
     Args:
         matrices: A sequence of at least one tensor or variable. The first may have any rank >= 2
-            (its leading axes count as rows), the others are matrices.
+            (its leading axes count as rows), the others are matrices. Or all are stacks of as
+            many matrices, of rank 3: then each chain of the stack is multiplied by itself.
 
     Returns:
         A tensor of shape `matrices[0].shape[:-1] + (matrices[-1].shape[-1],)`. The input itself
@@ -59,7 +60,8 @@ def chain_product(matrices):
     (2, 5)
     """
     check_chain(matrices)
-    rows = matrices[0].shape[:-1]
+    is_stack = len(matrices[-1].shape) == 3
+    rows = matrices[0].shape[-2 if is_stack else 0 : -1]
     # On JAX, Keras finds out the shapes of a layer's outputs with a symbol for what is unknown.
     if not all(isinstance(size, int) for size in rows):
         return functools.reduce(_matmul, matrices)
@@ -111,7 +113,8 @@ def squared_norm_of_product(factors):
     step against `3 d h k` by way of the product. The cheaper way is taken; both are exact.
 
     Args:
-        factors: A sequence of matrices that can be multiplied in this order.
+        factors: A sequence of matrices that can be multiplied in this order, or of stacks of
+            them, whose squared norms are added.
 
     Returns:
         A scalar tensor.
@@ -123,7 +126,7 @@ def squared_norm_of_product(factors):
     >>> float(squared_norm_of_product([2 * keras.ops.ones((9, 2)), keras.ops.ones((2, 1))]))
     144.0
     """
-    if len(factors) == 2:
+    if len(factors) == 2 and len(factors[0].shape) == 2:
         (d, h), k = factors[0].shape, factors[1].shape[1]
         if 2 * h * (d + k) < 3 * d * k:
             # Reshaping reads the variables at no cost: a custom gradient takes tensors only.

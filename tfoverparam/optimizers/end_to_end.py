@@ -1,14 +1,13 @@
 """The end-to-end rule in front of any Keras optimizer."""
 
-import math
-import re
 import warnings
 
 import keras
 from keras import ops
 
-from tfoverparam.arguments import check_depth, check_shape, is_number
-from tfoverparam.matrix_functions import end_to_end_direction, gram_basis
+from tfoverparam.arguments import check_depth, check_positive_integer, check_shape, is_number
+from tfoverparam.optimizers import apply_to as targets_of
+from tfoverparam.optimizers.stacks import stacks_of
 
 _INNER_ARGUMENTS = (
     "learning_rate",
@@ -21,8 +20,6 @@ _INNER_ARGUMENTS = (
     "loss_scale_factor",
     "gradient_accumulation_steps",
 )
-# Every replica computes the same: one of them is stored.
-_ONE_REPLICA = {"aggregation": "only_first_replica"}
 
 
 @keras.saving.register_keras_serializable(package="tfoverparam")
@@ -41,14 +38,18 @@ class EndToEnd(keras.optimizers.Optimizer):
     is the transpose of the paper's W_e; the sum is the same either way round.) With `depth=1`
     this is the inner optimizer, bit for bit.
 
-    It applies to matrices, and to convolution kernels as matrices of shape (receptive field x
-    input channels, output channels). All other variables get the inner optimizer untouched.
+    The matrix of a kernel is its layer's, or the stack of matrices that it is: for this the
+    optimizer is given the model, `apply_to=model`. Otherwise it goes by rank and name, and takes
+    all axes but the last as one, which is right for `Dense`, convolutions without groups and
+    recurrent layers, and wrong for attention. All other variables get the inner optimizer
+    untouched; so do the factors of factorized layers.
 
     A kernel of zeros cannot move (for N > 1): `build` warns of it. Start from a random kernel.
 
-    Cost of a step, for a kernel of shape (d, k), d >= k: four products of d k^2 multiplications
-    and the eigendecomposition of a k x k matrix; memory for two matrices of the kernel's size. A
-    float32 kernel with d <= 2k takes, at depth 2, some 22 products in place of both.
+    Cost of a step, in products of the size of a square kernel: 8 at depth 2, 10 at depths 3 and
+    4, 12 at depth 8, and every few steps 8 more to follow singular bases, which are state of twice
+    the size of the kernel (Muon: 15). Kernels of one shape move together. Depths that are no
+    integer, or have a prime factor above 7, take a singular value decomposition in each step.
 
     Args:
         inner_optimizer: A `keras.optimizers.Optimizer`, its name or its configuration. Clipping,
@@ -59,24 +60,28 @@ class EndToEnd(keras.optimizers.Optimizer):
             variable, is multiplied by `1 - learning_rate * weight_decay * depth` in each step.
             The inner optimizer's own `weight_decay` is instead on all variables and not
             multiplied by the depth; only one of them can be given. Defaults to `None`.
-        apply_to: What the rule applies to: parts of variables' paths, predicates of a variable,
-            variables, or a list of these. Defaults to `None`: every variable of rank 2 or more
-            that is called a kernel, except those of depthwise convolutions, which are told by a
-            path that contains `depthwise`, and except the factors of factorised layers.
-        refresh_every: Steps between two eigendecompositions. In between, the direction is taken
-            in the last one's basis, with its singular values. Defaults to `1`, the exact rule.
+        apply_to: What the rule applies to. A built model: every trainable kernel that is not
+            factorized, but embeddings. Or linear maps of a model, whole paths of variables,
+            predicates of a variable, or a list of these. Defaults to `None`: every variable of
+            rank 2 or more that is called a kernel, except those whose path contains `depthwise`.
+        refresh_every: Steps between two in which the singular bases are followed. In between,
+            the direction is taken in them as they stand, which costs 4 products. Defaults to `1`.
+        grafting: Whether each direction is scaled to the length (Frobenius norm) of its
+            gradient, kernel by kernel, so that a learning rate that was tuned without the rule
+            keeps its meaning. Defaults to `False`, the paper's rule.
         name: Name of the optimizer.
 
     Raises:
         ValueError: If an argument is not of the kind described, or belongs to the inner
-            optimizer; in `build`, if a part of `apply_to` names no matrix.
+            optimizer; in `build`, if a part of `apply_to` finds no variable.
 
     Example:
 
     >>> import keras
     >>> from tfoverparam import EndToEnd
     >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
-    >>> model.compile(EndToEnd(keras.optimizers.SGD(0.01), depth=3), "mse")
+    >>> optimizer = EndToEnd(keras.optimizers.SGD(0.01), depth=3, apply_to=model)
+    >>> model.compile(optimizer, "mse")
     >>> inputs = keras.random.normal((64, 8), seed=0)
     >>> targets = keras.ops.sum(inputs, axis=1, keepdims=True)
     >>> losses = model.fit(inputs, targets, epochs=20, verbose=0).history["loss"]
@@ -94,6 +99,7 @@ class EndToEnd(keras.optimizers.Optimizer):
         weight_decay=None,
         apply_to=None,
         refresh_every=1,
+        grafting=False,
         name=None,
         **kwargs,
     ):
@@ -109,20 +115,12 @@ class EndToEnd(keras.optimizers.Optimizer):
         check_depth(depth)
         if weight_decay is not None and not (is_number(weight_decay) and weight_decay >= 0):
             raise ValueError(
-                "`weight_decay` must be None or a number >= 0. "
-                f"Received: weight_decay={weight_decay!r}"
+                f"`weight_decay` must be None or a number >= 0. Received: {weight_decay=!r}"
             )
-        if type(refresh_every) is not int or refresh_every < 1:
-            raise ValueError(
-                "`refresh_every` must be a positive integer. "
-                f"Received: refresh_every={refresh_every!r}"
-            )
-        for part in () if apply_to is None else _as_list(apply_to) or [apply_to]:
-            if not isinstance(part, (str, keras.Variable)) and not callable(part):
-                raise ValueError(
-                    "`apply_to` must be None, or parts of paths, predicates, variables, or a list "
-                    f"of these. Received: apply_to={apply_to!r}"
-                )
+        check_positive_integer("refresh_every", refresh_every)
+        if not isinstance(grafting, bool):
+            raise ValueError(f"`grafting` must be True or False. Received: grafting={grafting!r}")
+        apply_to = targets_of.parse(apply_to)
         inner_optimizer = keras.optimizers.get(inner_optimizer)
         if inner_optimizer is None or isinstance(inner_optimizer, EndToEnd):
             raise ValueError(
@@ -145,110 +143,108 @@ class EndToEnd(keras.optimizers.Optimizer):
         self.inner_optimizer = inner_optimizer
         self.depth = depth
         self.weight_decay = weight_decay
-        # Behind a function, and the others as positions: what variables an optimizer holds in its
-        # attributes Keras counts among its state.
-        self._get_apply_to = lambda: apply_to
+        self.apply_to = apply_to
         self.refresh_every = refresh_every
+        self.grafting = grafting
         self._positions = []
+        self._stacks = []
 
     def build(self, variables):
         if self.built:
             return
         super().build(variables)
-        eligible = {id(variable) for variable in _eligible(variables, self.apply_to)}
-        self._positions = [
-            position for position, each in enumerate(variables) if id(each) in eligible
-        ]
-        if self.weight_decay is not None:
-            self.inner_optimizer.weight_decay = self.depth * self.weight_decay
-            self.inner_optimizer.exclude_from_weight_decay(
-                [variable for variable in variables if id(variable) not in eligible]
-            )
         self.inner_optimizer.build(variables)
-        if self.refresh_every > 1:
-            self._add_bases()
+        targets = targets_of.resolve(self.apply_to, variables)
+        self._positions = [target.position for target in targets]
+        if self.apply_to is not None:
+            self.apply_to = targets
         if self.depth > 1:
-            for variable in self._preconditioned:
-                _warn_if_zero(variable)
+            for target in targets:
+                _warn_if_zero(variables[target.position])
+            self._stacks = stacks_of(targets, variables)
+            for stack in self._stacks:
+                stack.add_basis(self.add_variable, self.depth, self.refresh_every)
 
     def apply(self, grads, trainable_variables=None):
+        self.inner_optimizer.apply(*self._directions(grads, trainable_variables))
+
+    def apply_gradients(self, grads_and_vars):
+        grads, variables = zip(*grads_and_vars)
+        return self.inner_optimizer.apply_gradients(zip(*self._directions(grads, variables)))
+
+    def _directions(self, grads, trainable_variables):
+        """What the inner optimizer gets; the paper's weight decay, after that; and one step on."""
         if trainable_variables is None:
             trainable_variables = self._trainable_variables
         trainable_variables = list(trainable_variables)
-        grads = list(grads)
-        if len(grads) != len(trainable_variables):
+        directions = list(grads)
+        if len(directions) != len(trainable_variables):
             raise ValueError(
                 "`grads` must be one gradient for each of `trainable_variables`. "
-                f"Received: {len(grads)} for {len(trainable_variables)} variables"
+                f"Received: {len(directions)} for {len(trainable_variables)} variables"
             )
         if not self.built:
             self.build(trainable_variables)
-        # All directions first: the inner optimizer decays and moves the variables.
-        indices = {id(variable): index for index, variable in enumerate(self._preconditioned)}
-        directions = [
-            gradient
-            if gradient is None or self.depth == 1 or id(variable) not in indices
-            else self._direction(gradient, variable, indices[id(variable)])
-            for gradient, variable in zip(grads, trainable_variables)
-        ]
-        if self.refresh_every > 1:
-            self.assign_add(self._step, 1)
-        self.inner_optimizer.apply(directions, trainable_variables)
-
-    def _direction(self, gradient, variable, index):
-        gradient = ops.convert_to_tensor(gradient)
-        check_shape(f"gradient of `{variable.path}`", gradient, variable.shape)
-        shape, dtype = variable.shape, gradient.dtype
-        kernel, gradient = (
-            ops.cast(ops.reshape(each, (-1, shape[-1])), _working_dtype(variable))
-            for each in (variable, gradient)
-        )
-        basis = self._current_basis(kernel, index) if self.refresh_every > 1 else None
-        direction = end_to_end_direction(kernel, gradient, self.depth, basis)
-        return ops.cast(ops.reshape(direction, shape), dtype)
-
-    def _add_bases(self):
-        """The bases in use and the number of steps are state: a resumed training is the same."""
-        self._step = self.add_variable((), dtype="int", name="step", **_ONE_REPLICA)
-        self._bases = []
-        for variable in self._preconditioned:
-            size = min(math.prod(variable.shape[:-1]), variable.shape[-1])
-            dtype, name = _working_dtype(variable), variable.path.replace("/", "_")
-            self._bases.append(
-                (
-                    self.add_variable(
-                        (size, size), dtype=dtype, name=f"{name}_eigenvectors", **_ONE_REPLICA
-                    ),
-                    self.add_variable(
-                        (size,), dtype=dtype, name=f"{name}_eigenvalues", **_ONE_REPLICA
-                    ),
-                )
+        given = {self._get_variable_index(v): n for n, v in enumerate(trainable_variables)}
+        for stack in self._stacks:
+            places = [given.get(position) for position in stack.positions]
+            gradients = [None if n is None else directions[n] for n in places]
+            if any(gradient is not None for gradient in gradients):
+                for n, direction in zip(places, self._directions_of(stack, gradients)):
+                    if n is not None and directions[n] is not None:
+                        directions[n] = direction
+        if self.weight_decay is not None:
+            places = [given[position] for position in self._positions if position in given]
+            self._apply_weight_decay(
+                [trainable_variables[n] for n in places if directions[n] is not None]
             )
+        self._iterations.assign_add(1)
+        return directions, trainable_variables
 
-    def _current_basis(self, kernel, index):
-        stored = self._bases[index]
-        # Computed under the condition, assigned outside: on some backends a branch of a
-        # condition cannot assign.
-        basis = ops.cond(
-            self._step % self.refresh_every == 0,
-            lambda: gram_basis(kernel),
-            lambda: tuple(ops.convert_to_tensor(each) for each in stored),
-        )
-        for variable, value in zip(stored, basis):
-            self.assign(variable, value)
-        return basis
+    def _directions_of(self, stack, gradients):
+        """The direction of each kernel of a stack; a gradient that is None counts as zero."""
+        kernels = [ops.stop_gradient(self._trainable_variables[n]) for n in stack.positions]
+        gradients = [
+            ops.zeros_like(kernel) if gradient is None else ops.convert_to_tensor(gradient)
+            for kernel, gradient in zip(kernels, gradients)
+        ]
+        for n, gradient in zip(stack.positions, gradients):
+            path = self._trainable_variables[n].path
+            check_shape(f"gradient of `{path}`", gradient, self._trainable_variables[n].shape)
+        is_refreshed = self.refresh_every == 1 or self._iterations % self.refresh_every == 0
+        found = stack.direction(kernels, gradients, self.depth, is_refreshed, self.assign)
+        directions = [ops.cast(each, gradients[n].dtype) for n, each in enumerate(found)]
+        if self.grafting:
+            return [_with_length_of(*each) for each in zip(gradients, directions)]
+        return directions
 
-    @property
-    def apply_to(self):
-        return self._get_apply_to()
+    def _apply_weight_decay(self, variables):
+        """Keras's, which knows of all backends and strategies, with the factor N."""
+        weight_decay, steps = self.weight_decay, self.inner_optimizer.gradient_accumulation_steps
+        self.weight_decay = self.depth * weight_decay
+        if steps:
+            is_update = ops.equal((self._iterations + 1) % steps, 0)
+            self.weight_decay = self.weight_decay * ops.cast(is_update, "float32")
+        try:
+            super()._apply_weight_decay(variables)
+        finally:
+            self.weight_decay = weight_decay
 
-    @property
-    def _preconditioned(self):
-        return [self._trainable_variables[position] for position in self._positions]
+    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+        super().exclude_from_weight_decay(var_list, var_names)
+        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
+
+    def set_weights(self, weights):
+        super().set_weights(weights[: len(self._variables)])
+        self.inner_optimizer.set_weights(weights[len(self._variables) :])
 
     @property
     def variables(self):
         return self._variables + self.inner_optimizer.variables
+
+    @property
+    def _model_variables_moving_average(self):  # Where `SwapEMAWeights` looks for it.
+        return self.inner_optimizer._model_variables_moving_average
 
     @property
     def learning_rate(self):
@@ -257,6 +253,9 @@ class EndToEnd(keras.optimizers.Optimizer):
     @learning_rate.setter
     def learning_rate(self, learning_rate):
         self.inner_optimizer.learning_rate = learning_rate
+
+    def _get_current_learning_rate(self):
+        return self.inner_optimizer.learning_rate
 
     @property
     def loss_scale_factor(self):
@@ -280,79 +279,34 @@ class EndToEnd(keras.optimizers.Optimizer):
         self.inner_optimizer.finalize_variable_values(var_list)
 
     def get_config(self):
-        inner = keras.saving.serialize_keras_object(self.inner_optimizer)
-        if self.weight_decay is not None:
-            inner["config"]["weight_decay"] = None  # `build` sets it anew.
         return {
-            "inner_optimizer": inner,
+            "inner_optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
             "depth": self.depth,
             "weight_decay": self.weight_decay,
-            "apply_to": _serialize_apply_to(self.apply_to),
+            "apply_to": targets_of.serialize(self.apply_to),
             "refresh_every": self.refresh_every,
+            "grafting": self.grafting,
             "name": self.name,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         config = config.copy()
-        for key in ("inner_optimizer", "apply_to"):
-            config[key] = keras.saving.deserialize_keras_object(
-                config[key], custom_objects=custom_objects
-            )
+        inner = config["inner_optimizer"]
+        config["inner_optimizer"] = keras.saving.deserialize_keras_object(inner, custom_objects)
+        config["apply_to"] = targets_of.deserialize(config["apply_to"], custom_objects)
         return cls(**config)
 
 
-def _working_dtype(variable):
-    # In half precision the spectrum of a Gram matrix has no room.
-    dtype = keras.backend.standardize_dtype(variable.dtype)
-    return "float64" if dtype == "float64" else "float32"
+def _with_length_of(gradient, direction):
+    length = _length(direction)
+    return direction * (_length(gradient) / ops.where(length > 0, length, ops.ones_like(length)))
 
 
-def _as_list(apply_to):
-    return list(apply_to) if isinstance(apply_to, (list, tuple)) else [apply_to]
-
-
-def _serialize_apply_to(apply_to):
-    """Variables are kept by their paths, all else as it is."""
-    if apply_to is None:
-        return None
-    return [
-        keras.saving.serialize_keras_object(
-            each.path if isinstance(each, keras.Variable) else each
-        )
-        for each in _as_list(apply_to)
-    ]
-
-
-def _eligible(variables, apply_to):
-    """The variables that the rule applies to; see `apply_to`."""
-    matrices = [
-        variable
-        for variable in variables
-        if len(variable.shape) >= 2 and not variable.overwrite_with_gradient
-    ]
-    if apply_to is None:
-        return [variable for variable in matrices if _is_kernel(variable.path)]
-    chosen = []
-    for each in _as_list(apply_to):
-        found = [variable for variable in matrices if _matches(each, variable)]
-        if not found:
-            raise ValueError(
-                "Each part of `apply_to` must name a variable of rank 2 or more. "
-                f"Received: {each!r}, of {[variable.path for variable in matrices]}"
-            )
-        chosen += found
-    return list({id(variable): variable for variable in chosen}.values())
-
-
-def _is_kernel(path):
-    return re.search(r"(^|[/_])kernel$", path) is not None and "depthwise" not in path
-
-
-def _matches(part, variable):
-    if isinstance(part, str):
-        return part in variable.path
-    return part is variable if isinstance(part, keras.Variable) else bool(part(variable))
+def _length(tensor):
+    largest = ops.max(ops.abs(tensor))
+    scale = ops.where(largest > 0, largest, ops.ones_like(largest))
+    return scale * ops.sqrt(ops.sum(ops.square(tensor / scale)))
 
 
 def _warn_if_zero(variable):
@@ -362,6 +316,6 @@ def _warn_if_zero(variable):
         return
     if not values.any():
         warnings.warn(
-            f"`{variable.path}` is zero, where the end-to-end rule cannot move it. Initialise it "
+            f"`{variable.path}` is zero, where the end-to-end rule cannot move it. Initialize it "
             "at random, or leave it out of `apply_to`."
         )

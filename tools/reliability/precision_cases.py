@@ -20,8 +20,7 @@ POLICIES = ("float64", "float32", "mixed_float16", "mixed_bfloat16", "float16", 
 _BITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 # The widths (inputs, hidden layers, outputs) of the layers that are tried.
 WIDTHS = ((3, 3, 5), (6, 2, 4), (2, 4, 3, 4), (5, 5, 5, 5))
-# Kernels, and a depth; the last are those for which the polar factor takes the place of the
-# eigendecomposition, where they are float32.
+# Kernels, and a depth.
 KERNELS = (((6, 4), 2), ((4, 6), 3), ((7, 1), 3), ((40, 32), 2))
 _BATCH = 4
 _SPAN = 10.0  # of the singular values of these kernels
@@ -135,7 +134,7 @@ def kernel(policy, widths, seed):
 
 
 def folded(policy, widths, seed):
-    """The kernel of the stock layer that `collapse` makes."""
+    """The kernel of the layer that `collapse` makes of a factorized one."""
     layer, _, _ = _layer(policy, widths, seed)
     factors = [as_array(each) for each in layer.factors]
     model = collapse(keras.Sequential([keras.Input((widths[0],)), layer]))
@@ -152,12 +151,13 @@ def split(policy, widths, seed):
     model = keras.Sequential([keras.Input((widths[0],)), dense])
     model.set_weights([random.uniform(-1, 1, each.shape) for each in model.weights])
     depth = len(widths) - 1
-    twin = overparameterize(model, depth=depth)
-    factors = [as_array(each) for each in twin.layers[0].factors]
+    kernel = as_array(dense.kernel)
+    overparameterize(model, depth=depth, verbose=0)
+    factors = [as_array(each) for each in dense.factors]
     # A kernel of low rank would be divided by little; the norms of balanced factors multiply to
     # no less than that of the kernel.
     size = math.prod(map(np.linalg.norm, factors))
-    error = np.linalg.norm(product(factors) - as_array(dense.kernel)) / size
+    error = np.linalg.norm(product(factors) - kernel) / size
     # Each decomposition (singular values, one Q R a hidden layer) and each product, along a side
     # of at most n, is off by n roundings; then each factor is rounded to the variables' format.
     longest = max(widths[0], widths[-1])
@@ -189,9 +189,8 @@ def direction(policy, case, seed):
     expected = u @ (eigenvalues * (u.T @ slope @ vt.T)) @ vt
     size = depth * s[0] ** (2 - 2 / depth) * np.linalg.norm(slope)
     error = np.linalg.norm(as_array(variable) - expected) / size
-    # The longest path: 22 products (six steps of three for the polar factor, and four more),
-    # more than the eight of the other way with the decomposition counted as two. A relative error
-    # of the Gram matrix is at most so many times larger in a power of it between 1/N and 1 - 1/N.
+    # A decomposition, counted as two products, and at most 20 products more. A relative error of
+    # the Gram matrix is at most so many times larger in a power of it between 1/N and 1 - 1/N.
     working = "float64" if dtype == "float64" else "float32"
     amplified = (s[0] / s[-1]) ** (2 - 2 / depth)
     bound = gamma(22 * (max(shape) + 1), working) * amplified + unit_roundoff(dtype)

@@ -294,6 +294,7 @@ def test_what_another_process_prepares_is_waited_for(contents, tmp_path, monkeyp
     assert "Waiting for another process" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_start_after_one_that_was_killed(contents, tmp_path, monkeypatch):
     root = home(tmp_path)
     workspace = root / ".mnist-being-prepared"
@@ -320,6 +321,7 @@ def test_start_after_one_that_was_killed(contents, tmp_path, monkeypatch):
 # What is loaded.
 
 
+@pytest.mark.slow
 def test_both_splits_are_in_file_order(dataset, mnist_dir):
     for images, labels, stem, count in (
         (dataset.train_images, dataset.train_labels, "train", 60000),
@@ -335,6 +337,7 @@ def test_both_splits_are_in_file_order(dataset, mnist_dir):
     assert dataset.description == "MNIST (60000 training, 10000 test images)"
 
 
+@pytest.mark.slow
 def test_the_fingerprint_is_that_of_the_four_arrays(dataset):
     arrays = ("train_images", "train_labels", "test_images", "test_labels")
     content = b"".join(getattr(dataset, name).tobytes() for name in arrays)
@@ -342,6 +345,7 @@ def test_the_fingerprint_is_that_of_the_four_arrays(dataset):
     assert dataset.fingerprint.startswith("bab833be")  # that of the committed results
 
 
+@pytest.mark.slow
 def test_an_altered_copy_is_an_error(prepared_copy, monkeypatch):
     expected = (*mnist.MNIST.array_sha256[:3], "0" * 64)
     monkeypatch.setattr(mnist, "MNIST", dataclasses.replace(mnist.MNIST, array_sha256=expected))
@@ -352,6 +356,7 @@ def test_an_altered_copy_is_an_error(prepared_copy, monkeypatch):
         assert each in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dataset_info.json", "mnist-train.tfrecord-00000-of-00001"])
 def test_a_truncated_copy_is_an_error(prepared_copy, name):
     file = prepared_copy / "mnist" / "3.0.1" / name

@@ -10,6 +10,7 @@ import pytest
 from reproduce.harness import records, results_folder
 from reproduce.harness.errors import RecordsError
 from reproduce.harness.provenance import provenance
+from reproduce.harness.work import Alone
 
 IDENTITY = {"figure": "f", "config": {"steps": 3}, "data": {"fingerprint": "a"}}
 
@@ -137,7 +138,7 @@ def test_a_path_that_is_a_file_is_refused(tmp_path):
 
 def test_curves_csv(tmp_path):
     out = folder(tmp_path)
-    out.write_curves([record(), record(seed=2)])
+    out.write([record(), record(seed=2)], {})
     with (tmp_path / "curves.csv").open() as file:
         header, *rows = csv.reader(file)
     assert tuple(header) == results_folder.CURVE_COLUMNS
@@ -171,12 +172,13 @@ def test_a_record_is_parsed_once(tmp_path, monkeypatch):
 def test_checkpoints_are_kept_until_the_records_are_there(tmp_path):
     runs = [records.Run("a", seed, {}, "panel") for seed in (0, 1)]
     out = folder(tmp_path)
-    with pytest.raises(KeyError), out.checkpoints(runs) as checkpoint:
+    with pytest.raises(KeyError), out.reserved(runs, runs, Alone()) as (missing, checkpoint):
+        assert missing == runs
         checkpoint("one").write_text("state")
         raise KeyError
-    with out.checkpoints(runs[::-1]) as checkpoint:  # the same runs
+    with out.reserved([], runs[::-1], Alone()) as (_, checkpoint):  # the same runs
         assert checkpoint("one").read_text() == "state" and not checkpoint().exists()
-        with out.checkpoints(runs[:1]) as other:
+        with out.reserved([], runs[:1], Alone()) as (_, other):
             assert not other("one").exists()
         assert checkpoint("one").exists()
     assert not checkpoint("one").exists()

@@ -113,6 +113,7 @@ print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
     assert run(program, **given) == (0, "tensorflow ['reproduce']\nNone\nTrue\n", "")
 
 
+@pytest.mark.slow
 def test_tensorflow_itself_is_silent_up_to_its_first_operation():
     environment = {n: os.environ[n] for n in os.environ if n[:3] != "TF_" and n[:5] != "KERAS"}
     program = f"{START}{IMPORT}\nimport tensorflow as tf; print(tf.zeros(2) + 1)"

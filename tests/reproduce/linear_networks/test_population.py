@@ -150,6 +150,7 @@ def small_segments(monkeypatch):
     monkeypatch.setattr(linear_networks.population, "SECONDS_BETWEEN_CHECKPOINTS", -1)
 
 
+@pytest.mark.slow
 def test_interrupted_anywhere_it_goes_on_to_the_same_numbers(data, tmp_path, small_segments):
     # Among them one that diverges, and is dropped, and one with an optimizer that has a state.
     runs = [

@@ -8,7 +8,7 @@ import pytest
 from keras import layers, ops
 from keras.src import testing
 from tfoverparam import FactorizedConv2D, initializers
-from tfoverparam.layers import factorized_conv2d
+from tfoverparam.layers import factorized_conv
 
 EPSILON = float(np.finfo("float32").eps)
 
@@ -19,6 +19,12 @@ def as_arrays(tensors):
 
 def product(layer):
     return functools.reduce(np.matmul, as_arrays(layer.factors))
+
+
+def as_matrices(kernel, groups):
+    """The kernel's matrix, or one per group: each group's receptive field to its filters."""
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    return matrix if groups == 1 else np.stack(np.split(matrix, groups, axis=1))
 
 
 def drawn(seed, *shape):
@@ -41,7 +47,7 @@ def convolutions(monkeypatch):
             record.append(kernel)
         return conv(inputs, kernel, **arguments)
 
-    monkeypatch.setattr(factorized_conv2d.ops, "conv", recording_conv)
+    monkeypatch.setattr(factorized_conv.ops, "conv", recording_conv)
     return record
 
 
@@ -85,9 +91,10 @@ def test_forward_and_gradients_are_those_of_conv2d_with_the_product(
     set_random_weights(layer)
     stock = layers.Conv2D(8, (3, 2), **arguments)
     stock.build(shape)
-    rows = product(layer).shape[0]
-    assert rows == np.prod(stock.kernel.shape[:3])
-    kernel = product(layer).reshape(stock.kernel.shape)
+    matrices = product(layer)
+    assert matrices.shape[-2] == np.prod(stock.kernel.shape[:3])
+    together = matrices if layer.groups == 1 else np.concatenate(matrices, axis=1)
+    kernel = together.reshape(stock.kernel.shape)
     stock.set_weights([kernel, *layer.get_weights()[3:]])
     np.testing.assert_allclose(layer.kernel, kernel, rtol=0, atol=99 * EPSILON * np.max(kernel))
 
@@ -100,8 +107,9 @@ def test_forward_and_gradients_are_those_of_conv2d_with_the_product(
 
     # The chain rule on the matrix: A' G B', A and B being the products before and after.
     a, b, c = as_arrays(layer.factors)
-    d_matrix = d_kernel.reshape(rows, 8)
-    expected = [d_matrix @ (b @ c).T, a.T @ d_matrix @ c.T, (a @ b).T @ d_matrix, *d_bias]
+    d_matrix = as_matrices(d_kernel, layer.groups)
+    bc_t, a_t, c_t, ab_t = (np.swapaxes(each, -1, -2) for each in (b @ c, a, c, a @ b))
+    expected = [d_matrix @ bc_t, a_t @ d_matrix @ c_t, ab_t @ d_matrix, *d_bias]
     pairs = [(outputs, stock_outputs), (d_inputs, stock_d_inputs), *zip(d_weights, expected)]
     assert len(pairs) == 5 + layer.use_bias
     for actual, wanted in pairs:
@@ -161,7 +169,7 @@ def test_the_default_start_is_balanced_and_multiplies_to_the_kernel_of_conv2d(
     layer.build((None, 8, 8, 4))
     kernel = stock_kernel(layer, initializer, (None, 8, 8, 4))
     # Products of up to 40 terms, of matrices from a decomposition.
-    error = np.linalg.norm(product(layer) - kernel.reshape(-1, filters))
+    error = np.linalg.norm(product(layer) - as_matrices(kernel, groups))
     assert error <= 40 * depth * EPSILON * np.linalg.norm(kernel)
     assert float(layer.imbalance()) <= 80 * EPSILON
     assert min(np.linalg.norm(factor) for factor in layer.factors) > 0.1

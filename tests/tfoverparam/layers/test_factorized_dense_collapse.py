@@ -1,4 +1,6 @@
-"""What `collapse()` gives is stock `Dense`, and computes what the factors compute."""
+"""`collapse()` makes the layer a `Dense` that computes what the factors computed."""
+
+import functools
 
 import keras
 import numpy as np
@@ -17,7 +19,7 @@ def test_same_function(depth, use_bias, policy):
     inputs = np.random.default_rng(0).normal(size=(8, 3, 6))
     expected = np.asarray(layer(inputs)).astype("float64")
     dense = layer.collapse()
-    assert type(dense) is layers.Dense and dense.built
+    assert dense is layer and type(dense) is layers.Dense and dense.built
     assert len(dense.weights) == 1 + use_bias
     actual = np.asarray(dense(inputs)).astype("float64")
     # In half precision each of the depth + 1 products rounds to 11 or 8 bits.
@@ -52,7 +54,7 @@ def test_the_rest_is_carried_over(built, trainable):
     dense = layer.collapse()
     assert dense.built == built
     assert dense.name == "linear" and dense.trainable == trainable
-    assert dense.dtype_policy == layer.dtype_policy
+    assert dense.dtype_policy == keras.DTypePolicy("mixed_bfloat16")
     assert dense.activation is keras.activations.gelu
     assert dense.kernel_regularizer.l1 == 0.5 and dense.bias_regularizer.l2 == 0.25
     assert dense.activity_regularizer.l2 == 0.125
@@ -63,23 +65,37 @@ def test_the_rest_is_carried_over(built, trainable):
     assert tuple(dense.kernel.shape) == (6, 4)
 
 
-def test_the_layer_itself_is_left_as_it_is():
-    layer = FactorizedDense(4, depth=2, kernel_regularizer="l2")
-    layer.build((None, 6))
-    before = layer.get_weights()
-    dense = layer.collapse()
-    dense.kernel.assign(0 * dense.kernel)
-    for actual, expected in zip(layer.get_weights(), before):
-        np.testing.assert_array_equal(actual, expected)
+def test_nothing_of_the_factors_is_left():
+    layer, plain = FactorizedDense(4, depth=2, kernel_regularizer="l2"), layers.Dense(4)
+    for each in (layer, plain):
+        each.build((None, 6))
+    layer.collapse()
+    assert set(vars(layer)) == set(vars(plain))
+    assert [weight.path for weight in layer.weights] == [
+        f"{layer.name}/kernel",
+        f"{layer.name}/bias",
+    ]
+    assert type(layer.kernel.regularizer) is keras.regularizers.L2 and len(layer.losses) == 1
+    assert set(layer.get_config()) == set(plain.get_config())
 
 
-def test_singular_values_are_those_of_the_collapsed_kernel():
+def test_a_collapsed_layer_is_quantized_and_gets_lora():
+    inputs = np.random.default_rng(0).normal(size=(3, 6)).astype("float32")
+    for change in (lambda each: each.quantize("int8"), lambda each: each.enable_lora(2)):
+        layer = FactorizedDense(4, depth=2)
+        expected = np.asarray(layer(inputs))
+        change(layer.collapse())
+        gap = np.abs(np.asarray(layer(inputs)) - expected).max()
+        assert gap <= 0.05 * np.abs(expected).max() and len(layer.weights) > 2
+
+
+def test_singular_values_are_those_of_the_product():
     layer = FactorizedDense(4, depth=3, factor_initializer="glorot_normal", dtype="bfloat16")
     layer.build((None, 6))
-    kernel = np.asarray(layer.collapse().kernel).astype("float64")
-    expected = np.linalg.svd(kernel, compute_uv=False)
-    # The kernel is the same bfloat16 matrix in both; its decomposition is a float32 one.
-    np.testing.assert_allclose(layer.singular_values(), expected, atol=6 * 2.0**-23 * expected[0])
+    factors = [np.asarray(each).astype("float64") for each in layer.factors]
+    expected = np.linalg.svd(functools.reduce(np.matmul, factors), compute_uv=False)
+    # Products and decomposition are of float32 whatever the layer's own precision.
+    np.testing.assert_allclose(layer.singular_values(), expected, atol=2e-6 * expected[0])
 
 
 def test_a_collapsed_model_is_saved_and_loaded_with_keras_alone(tmp_path):

@@ -233,6 +233,7 @@ REPLICAS = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow("tf.distribute")
 def test_on_every_replica_of_a_distributed_model():
     root = pathlib.Path(tfoverparam.__file__).parents[1]

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from keras import layers, optimizers
 from tfoverparam import EndToEnd
-from tfoverparam.matrix_functions import end_to_end_direction, gram_basis
 
 INPUTS = np.random.default_rng(0).normal(size=(32, 6)).astype("float32")
 TARGETS = INPUTS.sum(axis=1, keepdims=True)
@@ -29,6 +28,21 @@ def fit(optimizer, epochs=2, **arguments):
 
 def tensors(*values):
     return [keras.ops.convert_to_tensor(value, dtype="float32") for value in values]
+
+
+def eigenvalues_of(left, right, depth):
+    """Those of the preconditioner (Claim 1), for any real depth."""
+    a, b = left[:, None] ** (2 / depth), right[None, :] ** (2 / depth)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = (left[:, None] ** 2 - right[None, :] ** 2) / (a - b)
+    return np.where(np.isfinite(found), found, depth * a ** (depth - 1))
+
+
+def exact_direction(kernel, gradient, depth, basis=None):
+    """Equation 10 by NumPy's decomposition in float64, of this kernel if of no other."""
+    u, s, vt = np.linalg.svd(np.asarray(kernel, "float64")) if basis is None else basis
+    left, right = (np.append(s, np.zeros(n - len(s))) for n in kernel.shape)
+    return u @ (eigenvalues_of(left, right, depth) * (u.T @ gradient @ vt.T)) @ vt
 
 
 def assert_equal_weights(ours, theirs):
@@ -93,12 +107,20 @@ INNER = {
 }
 
 
-@pytest.mark.parametrize("name", INNER)
+def in_part_slow(*names):
+    """Parameters, those apart that are needed at each change marked as slow."""
+    return [
+        name if name in ("momentum", "adam") else pytest.param(name, marks=pytest.mark.slow)
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize("name", in_part_slow(*INNER))
 def test_depth_1_is_the_inner_optimizer_bit_for_bit(name):
     assert_equal_weights(fit(EndToEnd(INNER[name](), depth=1)), fit(INNER[name]()))
 
 
-@pytest.mark.parametrize("name", INNER)
+@pytest.mark.parametrize("name", in_part_slow(*INNER))
 def test_depth_3_trains_with_every_inner_optimizer(name):
     model = network()
     model.compile(EndToEnd(INNER[name](), depth=3), "mse")
@@ -117,11 +139,11 @@ def test_the_inner_optimizer_gets_the_direction_in_place_of_the_gradient(name):
     optimizer.build([ours])
     oracle.build([theirs])
     for step in range(4):
-        gradient = keras.ops.convert_to_tensor(np.cos(start + step).astype("float32"))
-        direction = end_to_end_direction(keras.ops.convert_to_tensor(theirs), gradient, 3)
-        optimizer.apply([gradient])
-        oracle.apply([direction])
-        np.testing.assert_array_equal(ours, theirs)
+        gradient = np.cos(start + step)
+        direction = exact_direction(keras.ops.convert_to_numpy(theirs), gradient, 3)
+        optimizer.apply(tensors(gradient))
+        oracle.apply(tensors(direction))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.float64
@@ -155,32 +177,35 @@ def test_gradients_too_few_or_too_many(count):
     np.testing.assert_array_equal(variables[0], [[4.0]])
 
 
-@pytest.mark.parametrize("shape", [(4, 3), (3, 4), (2, 2, 3)])
-def test_the_basis_is_refreshed_every_so_many_steps(shape):
-    start = np.random.default_rng(1).normal(size=shape).astype("float32")
-    kernel = keras.Variable(start, name="kernel")
-    optimizer = EndToEnd(optimizers.SGD(0.1), depth=3, refresh_every=2)
+@pytest.mark.parametrize("shape", [(4, 4), (4, 3), (3, 4), (2, 2, 2, 3)])
+@pytest.mark.parametrize("depth", [2, 3, 2.5])
+def test_between_refreshes_the_singular_bases_and_values_stay(shape, depth):
+    random = np.random.default_rng(1)
+    kernel = keras.Variable(random.normal(size=shape).astype("float32"), name="kernel")
+    optimizer = EndToEnd(optimizers.SGD(0.001), depth=depth, refresh_every=2)
     optimizer.build([kernel])
-    expected = start.reshape(-1, shape[-1])
+    matrix = (-1, shape[-1])
     for step in range(4):
+        before = keras.ops.convert_to_numpy(kernel).reshape(matrix)
+        gradient = random.normal(size=before.shape)
         if step % 2 == 0:
-            basis = gram_basis(keras.ops.convert_to_tensor(expected))
-        gradient = np.cos(expected + step)
-        direction = end_to_end_direction(
-            keras.ops.convert_to_tensor(expected), keras.ops.convert_to_tensor(gradient), 3, basis
-        )
-        optimizer.apply([gradient.reshape(shape)])
-        expected = expected - np.float32(0.1) * np.asarray(direction)
-        np.testing.assert_allclose(kernel, expected.reshape(shape), rtol=1e-5, atol=1e-5)
+            basis = np.linalg.svd(before.astype("float64"))
+        expected = exact_direction(before, gradient, depth, basis)
+        optimizer.apply(tensors(gradient.reshape(shape)))
+        found = (before - keras.ops.convert_to_numpy(kernel).reshape(matrix)) / 0.001
+        error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+        # Of kernels that are not square, U is taken from the kernel as it is now.
+        assert error < (1e-3 if step % 2 == 0 or shape == (4, 4) else 0.01)
 
 
-@pytest.mark.parametrize("refresh_every", [1, 2])
-def test_bases_are_kept_only_if_they_are_used_again(refresh_every):
-    kernel = keras.Variable([[4.0]], name="kernel")
-    optimizer = EndToEnd(optimizers.SGD(0.1), refresh_every=refresh_every)
-    optimizer.build([kernel])
-    kept = [each.path for each in optimizer.variables if "eigen" in each.path]
-    assert len(kept) == (2 if refresh_every > 1 else 0)
+def test_state_is_one_basis_for_each_shape():
+    random = np.random.default_rng(0)
+    shapes = [(4, 3), (3, 4), (4, 3), (5, 5), (7, 1)]
+    variables = [keras.Variable(random.normal(size=shape), name="kernel") for shape in shapes]
+    optimizer = EndToEnd(optimizers.SGD(0.1))
+    optimizer.build(variables)
+    found = sorted(tuple(each.shape) for each in optimizer.variables if "basis_of" in each.path)
+    assert found == [(3, 3, 3), (3, 4, 3), (5, 5), (5, 5)]  # a vector needs none
 
 
 def test_a_convolution_kernel_is_a_matrix_of_receptive_field_by_output_channels():
@@ -190,15 +215,12 @@ def test_a_convolution_kernel_is_a_matrix_of_receptive_field_by_output_channels(
     optimizer = EndToEnd(optimizers.SGD(1.0), depth=2)
     optimizer.build([kernel])
     optimizer.apply([gradient])
-    direction = end_to_end_direction(
-        keras.ops.reshape(start, (24, 5)), keras.ops.reshape(gradient, (24, 5)), 2
-    )
-    expected = start - np.reshape(direction, start.shape)
-    np.testing.assert_allclose(kernel, expected, rtol=1e-6, atol=1e-6)
+    direction = exact_direction(start.reshape(24, 5), gradient.reshape(24, 5), 2)
+    np.testing.assert_allclose(kernel, start - direction.reshape(start.shape), atol=2e-4)
 
 
 @pytest.mark.parametrize("refresh_every", [1, 3])
-@pytest.mark.parametrize("name", ["momentum", "adam", "average", "accumulation"])
+@pytest.mark.parametrize("name", in_part_slow("momentum", "adam", "average", "accumulation"))
 def test_a_saved_model_goes_on_as_if_it_had_not_been_interrupted(name, refresh_every, tmp_path):
     if name == "average" and keras.backend.backend() == "jax":
         pytest.skip("with JAX, Keras cannot go on from averages, whatever the optimizer")

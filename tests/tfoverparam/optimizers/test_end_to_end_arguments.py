@@ -1,17 +1,23 @@
 """The arguments of the end-to-end rule's optimizer, what it applies to, and its configuration."""
 
+import gc
+import json
+import weakref
+
 import keras
+import numpy as np
 import pytest
 from keras import layers, optimizers
 from keras.src.testing import TestCase
-from tfoverparam import EndToEnd, FactorizedDense
+from tfoverparam import EndToEnd, FactorizedDense, linear_maps
 
 
 def everything():
     """One layer of each kind that has variables of rank 2 or more."""
     tokens = keras.Input((4,), dtype="int32")
     hidden = layers.Embedding(9, 8, name="embedding")(tokens)
-    hidden = layers.Conv1D(8, 3, padding="same", name="conv")(hidden)
+    hidden = layers.Conv2D(8, (3, 1), padding="same", name="conv")(hidden[:, :, None])
+    hidden = layers.Reshape((4, 8))(hidden)
     hidden = layers.LSTM(4, return_sequences=True, name="lstm")(hidden)
     hidden = layers.Reshape((4, 4, 1))(hidden)
     hidden = layers.DepthwiseConv2D(2, name="depthwise")(hidden)
@@ -21,10 +27,11 @@ def everything():
     return keras.Model(tokens, layers.Dense(2, name="dense")(hidden))
 
 
-def chosen_paths(**arguments):
+def chosen_paths(model=None, **arguments):
+    variables = (model or everything()).trainable_variables
     optimizer = EndToEnd(**arguments)
-    optimizer.build(everything().trainable_variables)
-    return {variable.path for variable in optimizer._preconditioned}
+    optimizer.build(variables)
+    return {variables[position].path for position in optimizer._positions}
 
 
 def test_by_default_the_rule_applies_to_kernels():
@@ -37,51 +44,120 @@ def test_by_default_the_rule_applies_to_kernels():
     }
 
 
+def test_of_a_model_it_applies_to_every_kernel_that_is_not_factorized():
+    model = everything()
+    expected = chosen_paths() | {"depthwise/kernel", "separable/depthwise_kernel"}
+    assert chosen_paths(model, apply_to=model) == expected
+    maps = [each for each in linear_maps(model) if each.path in ("dense/kernel", "conv/kernel")]
+    assert chosen_paths(model, apply_to=maps) == {"dense/kernel", "conv/kernel"}
+
+
 @pytest.mark.parametrize(
     "apply_to, expected",
     [
-        ("dense/", {"dense/kernel"}),
-        (["embeddings", "conv/"], {"embedding/embeddings", "conv/kernel"}),
+        ("dense/kernel", {"dense/kernel"}),
+        (["embedding/embeddings", "conv/kernel"], {"embedding/embeddings", "conv/kernel"}),
         (lambda v: v.shape[-1] == 2 and "dense" in v.path, {"dense/kernel"}),
-        (["factorized", lambda v: "embed" in v.path], None),
+        # A factor is left alone, whatever a predicate says.
+        (lambda v: "factorized" in v.path or "dense" in v.path, {"dense/kernel"}),
     ],
 )
 def test_apply_to(apply_to, expected):
-    if expected is None:
-        expected = {"factorized/kernel_0", "factorized/kernel_1", "embedding/embeddings"}
     assert chosen_paths(apply_to=apply_to) == expected
 
 
-def test_apply_to_a_variable():
-    model = everything()
-    kernel = model.get_layer("dense").kernel
-    optimizer = EndToEnd(apply_to=kernel)
+@pytest.mark.parametrize("name", ["dense", "ense/kernel", "factorized/kernel_0", "dense/bias"])
+def test_a_name_is_the_whole_path_of_a_variable_that_is_no_factor(name):
+    with pytest.raises(ValueError, match=f"by its whole path.* Received: '{name}'"):
+        chosen_paths(apply_to=["conv/kernel", name])
+
+
+def test_a_variable_is_refused_with_the_way_to_write_it():
+    kernel = everything().get_layer("dense").kernel
+    with pytest.raises(ValueError, match="the path of a variable.*apply_to='dense/kernel'"):
+        EndToEnd(apply_to=[kernel])
+
+
+def test_a_factorized_map_is_refused():
+    factorized = [each for each in linear_maps(everything()) if each.is_factorized]
+    with pytest.raises(ValueError, match="`factorized/kernel` is factorized"):
+        EndToEnd(apply_to=factorized)
+    with pytest.raises(ValueError, match="must be a built model with a kernel"):
+        EndToEnd(apply_to=keras.Sequential([keras.Input((3,)), FactorizedDense(2)]))
+
+
+def test_a_view_without_a_variable_is_an_error():
+    model, other = (
+        keras.Sequential([keras.Input((3,)), layers.Dense(units, name=name)])
+        for units, name in ((2, "dense"), (4, "other"))
+    )
+    with pytest.raises(ValueError, match=r"view of `.*dense/kernel`, of shape \(3, 2\).*other"):
+        EndToEnd(apply_to=model).build(other.trainable_variables)
+
+
+def test_where_paths_are_others_a_view_goes_by_position_and_shape():
+    model, again = (
+        keras.Sequential([keras.Input((3,)), layers.Dense(4, name=name), layers.Dense(4)])
+        for name in ("first", "renamed")
+    )
+    optimizer = EndToEnd(apply_to=linear_maps(model)[:1])
     optimizer.build(model.trainable_variables)
-    assert optimizer._preconditioned == [kernel]
-    assert EndToEnd.from_config(optimizer.get_config()).apply_to == [kernel.path]
+    revived = EndToEnd.from_config(json.loads(json.dumps(optimizer.get_config())))
+    revived.build(again.trainable_variables)
+    assert [target.path for target in revived.apply_to] == [again.layers[0].kernel.path]
+    # By its path where that is there: not the first kernel of this shape.
+    revived = EndToEnd.from_config(optimizer.get_config())
+    revived.build(again.trainable_variables[2:] + model.trainable_variables[:2])
+    assert revived._positions == [2]
+
+
+def test_a_rule_for_one_kernel_does_not_cover_another_after_loading(tmp_path):
+    inputs = keras.Input((3,))
+    hidden = layers.Dense(3, name="my_dense")(inputs)
+    model = keras.Model(inputs, layers.Dense(1, name="dense")(hidden))
+    model.compile(EndToEnd(apply_to="dense/kernel"), "mse")
+    model.train_on_batch(np.ones((2, 3)), np.ones((2, 1)))
+    model.save(tmp_path / "model.keras")
+    revived = keras.saving.load_model(tmp_path / "model.keras")
+    assert [target.path for target in revived.optimizer.apply_to] == ["dense/kernel"]
+    assert revived.optimizer._positions == model.optimizer._positions == [2]
+
+
+def test_kernels_whose_view_cannot_be_known_are_told():
+    attention = layers.MultiHeadAttention(2, 3, name="attention")
+    inputs = keras.Input((4, 5))
+    model = keras.Model(inputs, attention(inputs, inputs))
+    with pytest.warns(UserWarning, match="attention/.*/kernel.*apply_to=model") as told:
+        EndToEnd().build(model.trainable_variables)
+    assert len([each for each in told if "apply_to=model" in str(each.message)]) == 4
+    EndToEnd(apply_to=model).build(model.trainable_variables)
 
 
 def test_no_variable_of_the_model_is_among_its_state():
     # With JAX, `fit` would give the same buffer away twice.
     model = everything()
-    optimizer = EndToEnd(apply_to=model.get_layer("dense").kernel, refresh_every=2)
+    optimizer = EndToEnd(apply_to=model, refresh_every=2)
     optimizer.build(model.trainable_variables)
     state = {id(variable) for variable in optimizer.variables}
-    assert len(state) == len(optimizer.variables) == 7  # two counts and rates, a step, a basis
+    assert len(state) == len(optimizer.variables)
     assert not state & {id(variable) for variable in model.variables}
+
+
+def test_the_optimizer_does_not_keep_the_model():
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    optimizer, reference = EndToEnd(apply_to=model), weakref.ref(model)
+    del model
+    gc.collect()
+    assert optimizer.apply_to[0].view.shape == (3, 2)
+    assert reference() is None
 
 
 def test_what_its_gradient_replaces_is_no_kernel():
     # Keras sets this for the scales of float8.
     kernel = keras.Variable([[4.0]], name="kernel")
     kernel.overwrite_with_gradient = True
-    with pytest.raises(ValueError, match="of rank 2 or more. Received: 'kernel'"):
+    with pytest.raises(ValueError, match="that is no factor. Received: 'kernel'"):
         EndToEnd(apply_to="kernel").build([kernel])
-
-
-def test_apply_to_what_is_not_there():
-    with pytest.raises(ValueError, match="must name a variable of rank 2 or more. Received: 'no"):
-        chosen_paths(apply_to=["dense", "nowhere"])
 
 
 @pytest.mark.parametrize(
@@ -100,8 +176,10 @@ def test_apply_to_what_is_not_there():
         ({"refresh_every": 1.5}, "`refresh_every` must be a positive integer"),
         ({"width": 3}, "not recognized"),
         ({"inner_optimizer": "no_such"}, "no_such"),
-        ({"apply_to": 3}, "`apply_to` must be None, or parts of paths, predicates, variables"),
-        ({"apply_to": ["kernel", 3]}, "`apply_to` must be None, or parts of paths"),
+        ({"grafting": 1}, "`grafting` must be True or False. Received: grafting=1"),
+        ({"apply_to": 3}, "`apply_to` must be None, a model, or linear maps, paths of variables"),
+        ({"apply_to": ["kernel", 3]}, "`apply_to` must be None, a model, or linear maps"),
+        ({"apply_to": []}, "`apply_to` must be None, a model, or linear maps"),
         ({"inner_optimizer": None}, "must be an optimizer other than EndToEnd"),
         ({"inner_optimizer": EndToEnd()}, "must be an optimizer other than EndToEnd"),
     ],
@@ -117,8 +195,9 @@ def test_configuration():
             optimizers.SGD(0.1, momentum=0.9),
             depth=2.5,
             weight_decay=0.1,
-            apply_to="dense",
+            apply_to="dense/kernel",
             refresh_every=3,
+            grafting=True,
         )
     )
 
@@ -145,6 +224,7 @@ def test_defaults():
         "weight_decay": None,
         "apply_to": None,
         "refresh_every": 1,
+        "grafting": False,
         "name": "rule",
     }
 

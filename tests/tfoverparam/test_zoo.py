@@ -1,0 +1,106 @@
+"""Every model of the zoo: converted, trained one step and collapsed, it is what it was.
+
+The fast tests have one model of a kind, the others are marked `slow`.
+"""
+
+import importlib.util
+
+import keras
+import numpy as np
+import pytest
+from tfoverparam import collapse, linear_maps, overparameterize
+from tfoverparam.layer_tree import walk
+from tfoverparam.layers import kernel_factors
+
+from tests.tfoverparam.zoo import registry, table
+
+# What Keras and KerasHub say of models that they make themselves.
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore:{message}")
+    for message in (
+        ":DeprecationWarning",
+        "Gradients do not exist for variables",
+        "Layer .* looks like it has unbuilt state",
+        "Layer .* does not support masking",
+        ".build\\(\\). was called on layer",
+        ".shuffle=True. was passed",
+    )
+]
+ENTRIES = registry.the_zoo()
+TOLERANCE = 1e-5  # of the largest output
+
+
+def parameters(names):
+    return [
+        pytest.param(name, marks=() if ENTRIES[name].is_quick else pytest.mark.slow)
+        for name in names
+    ]
+
+
+def made(name):
+    needs = ENTRIES[name].needs
+    if needs == "tensorflow" != keras.backend.backend():
+        pytest.skip("TensorFlow only: a train_step that is written with a tape")
+    if needs is not None and importlib.util.find_spec(needs) is None:
+        pytest.skip(f"needs {needs}: pip install 'tfoverparam[hub]'")
+    return ENTRIES[name].make()
+
+
+def methods_of(model):
+    """All functions and classes that calling the model, and training it, comes by."""
+    found = [type(model)]
+    for layer in walk(model):
+        found += [getattr(layer, name).__func__ for name in ("__call__", "get_config")]
+    for name in ("call", "train_step", "test_step", "compute_loss", "compute_metrics", "fit"):
+        found.append(getattr(getattr(model, name), "__func__", None))
+    return found
+
+
+@pytest.mark.parametrize("name", parameters(ENTRIES))
+def test_the_same_model_before_and_after(name):
+    model, inputs = made(name)
+    classes = [type(layer) for layer in walk(model)]
+    objects, methods = [id(layer) for layer in walk(model)], methods_of(model)
+    outputs = registry.outputs_of(model, inputs)
+    assert all(np.isfinite(output).all() for output in outputs)
+
+    assert overparameterize(model, verbose=0) is model
+    assert methods_of(model)[0] is methods[0]
+    assert registry.largest_gap(outputs, registry.outputs_of(model, inputs)) <= TOLERANCE
+    registry.train(model, inputs)
+    trained = registry.outputs_of(model, inputs)
+    assert registry.largest_gap(outputs, trained) > 0
+
+    assert collapse(model) is model
+    assert registry.largest_gap(trained, registry.outputs_of(model, inputs)) <= TOLERANCE
+    assert [type(layer) for layer in walk(model)] == classes
+    assert [id(layer) for layer in walk(model)] == objects
+    assert methods_of(model) == methods
+
+
+@pytest.mark.parametrize("name", parameters(ENTRIES))
+def test_a_kernel_of_the_other_sign_is_noticed(name, monkeypatch):
+    model, inputs = made(name)
+    maps = [each for each in linear_maps(model) if each.is_default]
+    before = [np.asarray(each.kernel) for each in maps]
+    values, calls = kernel_factors.factor_values, []
+    chosen = np.random.default_rng(0).integers(len(maps))
+
+    def flipped(view, kernel, *arguments):
+        calls.append(kernel)
+        return values(view, -kernel if len(calls) == chosen + 1 else kernel, *arguments)
+
+    monkeypatch.setattr("tfoverparam.layers.in_place.factor_values", flipped)
+    with pytest.raises(RuntimeError, match="do not multiply to the kernel"):
+        overparameterize(model, verbose=0)
+    assert not any(each.is_factorized for each in linear_maps(model))
+    for each, kernel in zip(maps, before):
+        np.testing.assert_array_equal(np.asarray(each.kernel), kernel)
+
+
+@pytest.mark.parametrize("name", parameters(ENTRIES))
+def test_the_share_that_is_factorized_is_that_of_the_page(name):
+    model, _ = made(name)
+    total, factorized = registry.parameters(model, ENTRIES[name].apart)
+    assert factorized >= ENTRIES[name].share * total
+    assert table.row(name, ENTRIES[name], model) + "\n" in table.PAGE.read_text(encoding="utf-8")

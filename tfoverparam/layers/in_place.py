@@ -1,0 +1,139 @@
+"""A built layer with factors in the place of its kernels, and with kernels again.
+
+The layer stays the object that it is; its class becomes a subclass of its own, of the same name:
+Keras finds layers by class name in a weights file, which the plain model is to read.
+"""
+
+import keras
+
+from tfoverparam import keras_private
+from tfoverparam.arguments import hidden_widths
+from tfoverparam.initializers import repeatable
+from tfoverparam.keras_private import stored_name
+from tfoverparam.layers import recurrent
+from tfoverparam.layers.factorized_conv import FactorizedConv1D, FactorizedConv2D, FactorizedConv3D
+from tfoverparam.layers.factorized_dense import FactorizedDense
+from tfoverparam.layers.factorized_einsum_dense import FactorizedEinsumDense
+from tfoverparam.layers.factorization import Factorization
+from tfoverparam.layers.factorized_layer import FactorizedLayer, factorized_kernel
+from tfoverparam.layers.kernel_factors import KernelFactors, factor_values
+from tfoverparam.regularizers import KernelPenalty
+
+_PUBLIC = {
+    keras.layers.Dense: FactorizedDense,
+    keras.layers.EinsumDense: FactorizedEinsumDense,
+    keras.layers.Conv1D: FactorizedConv1D,
+    keras.layers.Conv2D: FactorizedConv2D,
+    keras.layers.Conv3D: FactorizedConv3D,
+}
+
+
+@keras.saving.register_keras_serializable(package="tfoverparam")
+class ConvertedLayer(FactorizedLayer):
+    """A mixin: a layer that was converted in place.
+
+    All such layers have the registered name of this class in files, and its `from_config`.
+    """
+
+    def _start_of(self, kernel_initializer):
+        return repeatable(keras.initializers.get(kernel_initializer))
+
+    def get_config(self):
+        factorization = self._factorization
+        return {
+            **super().get_config(),
+            "factorized": {
+                "layer": _reference(factorization.converted_from),
+                "variables": list(factorization.variables),
+                "depth": factorization.depth,
+                "hidden_units": factorization.hidden,
+                "seed": factorization.start_seed,
+            },
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        arguments = config.pop("factorized")
+        layer = keras.saving.deserialize_keras_object({**arguments["layer"], "config": config})
+        factorization = Factorization(
+            variables=tuple(arguments["variables"]),
+            depth=arguments["depth"],
+            hidden=arguments["hidden_units"],
+            start_seed=arguments["seed"],
+            converted_from=type(layer),
+        )
+        _convert(layer, factorization)
+        return layer
+
+
+def _reference(cls):
+    """How Keras finds a class, as in the configurations of its instances."""
+    is_public = getattr(keras.layers, cls.__name__, None) is cls
+    return {
+        "module": "keras.layers" if is_public else cls.__module__,
+        "class_name": cls.__name__,
+        "registered_name": None if is_public else keras.saving.get_registered_name(cls),
+    }
+
+
+_CONVERTED: dict[tuple, type] = {}
+
+
+def _converted_class(cls, variables):
+    """The subclass that layers of a class get when kernels of theirs are factorized."""
+    if (cls, variables) in _CONVERTED:
+        return _CONVERTED[cls, variables]
+    bases: tuple[type, ...] = (ConvertedLayer, _PUBLIC.get(cls, cls))
+    if issubclass(cls, recurrent.CELLS):
+        bases = (ConvertedLayer, recurrent.FactorizedCell, cls)
+    names = {stored_name(cls, variable): factorized_kernel(variable) for variable in variables}
+    about = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
+    converted = type(cls)(cls.__name__, bases, {**about, **names})
+    register = keras.saving.register_keras_serializable("tfoverparam", ConvertedLayer.__name__)
+    register(converted)
+    register(ConvertedLayer)  # which is the one that the name stands for
+    return _CONVERTED.setdefault((cls, variables), converted)
+
+
+def _convert(layer, factorization):
+    layer.__class__ = _converted_class(type(layer), factorization.variables)
+    layer.become_factorized(factorization)
+
+
+def factorize(maps, depth, hidden_units, balanced, seed):
+    """Puts factors in the place of kernels of a layer.
+
+    Args:
+        maps: The `LinearMap`s of the kernels, all of one layer that is built.
+        depth: Number of factors of each.
+        hidden_units: Widths of the hidden layers, as `checked_hidden_widths` returns them.
+        balanced: Whether the factors are balanced.
+        seed: Integer seed of the rotations between balanced factors.
+    """
+    layer = maps[0].layer
+    variables = tuple(each.variable for each in maps)
+    factorization = Factorization(
+        variables, depth, hidden_units, seed, converted_from=type(layer)
+    )
+    for each in maps:
+        kernel = each.kernel
+        *_, rows, columns = each.view.matrices_shape
+        widths = hidden_widths(hidden_units, depth, rows, columns)
+        values = factor_values(
+            each.view, kernel, widths, balanced, factorization.rotation_seed, each.path
+        )
+        factors = KernelFactors(each.view, [], kernel.regularizer, each.path)
+        factors.variables = [
+            keras_private.variable_like(kernel, f"{each.variable}_{index}", value)
+            for index, value in enumerate(values)
+        ]
+        if kernel.regularizer is not None:
+            factors.variables[0].regularizer = KernelPenalty(factors, None)
+        keras_private.replace_variables(layer, [kernel], factors.variables)
+        keras_private.remove_attribute(layer, stored_name(type(layer), each.variable))
+        factorization.kernels[each.variable] = factors
+    _convert(layer, factorization)
+    for factors in factorization.kernels.values():
+        for variable in factors.variables:
+            setattr(layer, variable.name, variable)

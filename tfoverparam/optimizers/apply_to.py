@@ -1,0 +1,189 @@
+"""The argument `apply_to` of the end-to-end rule: which variables are which matrices."""
+
+import dataclasses
+import re
+import warnings
+
+import keras
+
+from tfoverparam.linear_maps import LinearMap, linear_maps
+from tfoverparam.matrix_view import MatrixView
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A kernel that the rule applies to.
+
+    Attributes:
+        path: Path of the variable.
+        position: Position of it in the list that the optimizer is built with, or `None`.
+        view: How it is a matrix or a stack of them.
+    """
+
+    path: str
+    position: int | None
+    view: MatrixView
+
+    def get_config(self) -> dict:
+        """What JSON can hold."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_config(cls, config: dict) -> "Target":
+        """The reverse."""
+        view = {name: tuple(axes) for name, axes in config["view"].items()}
+        return cls(config["path"], config["position"], MatrixView(**view))
+
+
+def parse(apply_to):
+    """None, or a list of names, predicates and targets. It holds no model and no variable."""
+    if apply_to is None:
+        return None
+    if isinstance(apply_to, keras.Layer):
+        return _of_model(apply_to)
+    parts = list(apply_to) if isinstance(apply_to, (list, tuple)) else [apply_to]
+    parts = parts or [apply_to]
+    for part in parts:
+        if isinstance(part, keras.Variable):
+            raise ValueError(
+                "`apply_to` takes the path of a variable, which a saved model can hold, in place "
+                f"of the variable: apply_to={part.path!r}. Received: {part}"
+            )
+        is_target = isinstance(part, (LinearMap, Target)) or (
+            isinstance(part, dict) and part.keys() == {"path", "position", "view"}
+        )
+        if not (is_target or isinstance(part, str) or callable(part)):
+            raise ValueError(
+                "`apply_to` must be None, a model, or linear maps, paths of variables, predicates "
+                f"of a variable, or a list of these. Received: apply_to={apply_to!r}"
+            )
+        if isinstance(part, LinearMap) and part.is_factorized:
+            raise ValueError(
+                f"`{part.path}` is factorized: it is trained by its factors, and the rule would "
+                "count its depth twice. Leave it out of `apply_to`."
+            )
+    return [_as_target(part) for part in parts]
+
+
+def _as_target(part):
+    if isinstance(part, LinearMap):
+        return Target(part.path, None, part.view)
+    return Target.from_config(part) if isinstance(part, dict) else part
+
+
+def _of_model(model):
+    positions = {id(variable): n for n, variable in enumerate(model.trainable_variables)}
+    found = [
+        Target(each.path, positions[id(each.kernel)], each.view)
+        for each in linear_maps(model)
+        if not each.is_factorized
+        and not each.variable.endswith("embeddings")
+        and id(each.kernel) in positions
+    ]
+    if not found:
+        raise ValueError(
+            "`apply_to` must be a built model with a kernel that is trainable and not factorized. "
+            f"Received: {model}"
+        )
+    return found
+
+
+def serialize(apply_to):
+    """The configuration of what `parse` returned."""
+    if apply_to is None:
+        return None
+    return [
+        part.get_config()
+        if isinstance(part, Target)
+        else keras.saving.serialize_keras_object(part)
+        for part in apply_to
+    ]
+
+
+def deserialize(config, custom_objects=None):
+    """The reverse."""
+    if config is None:
+        return None
+    return [
+        Target.from_config(part)
+        if isinstance(part, dict) and "view" in part
+        else keras.saving.deserialize_keras_object(part, custom_objects=custom_objects)
+        for part in config
+    ]
+
+
+def resolve(apply_to, variables) -> list[Target]:
+    """The targets among the variables that an optimizer is built with, in their order.
+
+    Raises:
+        ValueError: If a part finds no variable, or a factor.
+    """
+    if apply_to is None:
+        return [
+            _by_shape(n, variable)
+            for n, variable in enumerate(variables)
+            if _can_be(variable) and _is_kernel(variable.path)
+        ]
+    found: dict[int, Target] = {}
+    for part in apply_to:
+        if isinstance(part, Target):
+            n = _position(part, variables, found)
+            found[n] = dataclasses.replace(part, position=n, path=variables[n].path)
+            continue
+        positions = [n for n, each in enumerate(variables) if _matches(part, each)]
+        if not positions:
+            raise ValueError(
+                "Each part of `apply_to` must name a variable of rank 2 or more, by its whole "
+                f"path, that is no factor. Received: {part!r}, of "
+                f"{[each.path for each in variables if _can_be(each)]}"
+            )
+        for n in positions:
+            found.setdefault(n, _by_shape(n, variables[n]))
+    return [found[n] for n in sorted(found)]
+
+
+def _position(target, variables, taken):
+    """By its path; where paths are others, as in a model that was loaded, by its position."""
+    shape = target.view.shape
+
+    def fits(n):
+        return n not in taken and tuple(variables[n].shape) == shape and _can_be(variables[n])
+
+    same = [n for n, each in enumerate(variables) if each.path == target.path and fits(n)]
+    if same:
+        return target.position if target.position in same else same[0]
+    if target.position is not None and target.position < len(variables) and fits(target.position):
+        return target.position
+    raise ValueError(
+        f"`apply_to` has a view of `{target.path}`, of shape {shape}, which is not among the "
+        f"variables. Received: {[(each.path, tuple(each.shape)) for each in variables]}"
+    )
+
+
+def _can_be(variable):
+    is_factor = re.search(r"kernel_\d+$", variable.path)
+    return len(variable.shape) >= 2 and not is_factor and not variable.overwrite_with_gradient
+
+
+def _is_kernel(path):
+    return re.search(r"(^|[/_])kernel$", path) is not None and "depthwise" not in path
+
+
+def _matches(part, variable):
+    if not _can_be(variable):
+        return False
+    return part == variable.path if isinstance(part, str) else bool(part(variable))
+
+
+def _by_shape(position, variable):
+    """All axes but the last as one, which is right for `Dense` and for convolutions."""
+    shape = tuple(variable.shape)
+    if len(shape) == 3 and not variable.path.endswith("pointwise_kernel"):
+        warnings.warn(
+            f"`{variable.path}` is taken for the matrix of all axes but the last by the last, "
+            "which a convolution's is, and an attention's is not. Give the optimizer the views of "
+            "the layers: EndToEnd(..., apply_to=model).",
+            stacklevel=2,
+        )
+    *rows, column = range(len(shape))
+    return Target(variable.path, position, MatrixView(shape, tuple(rows), (column,)))

@@ -1,0 +1,131 @@
+"""Kernels whose matrices have one shape, moved together as one stack."""
+
+import dataclasses
+import itertools
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from tfoverparam.matrix_functions import tracked_basis
+from tfoverparam.matrix_functions.first_order import choose
+from tfoverparam.matrix_functions.tracked_basis import Basis
+
+
+@dataclasses.dataclass
+class Stack:
+    """Kernels whose matrices have one shape, once those that are wide are transposed.
+
+    Attributes:
+        shape: `(d, k)`, d >= k. dtype: The dtype that is computed in.
+        positions: Of the kernels, among the variables. views: Their views.
+        basis: The variables of a `Basis` of the whole stack, or None.
+    """
+
+    shape: tuple[int, int]
+    dtype: str
+    positions: list[int] = dataclasses.field(default_factory=list)
+    views: list[Any] = dataclasses.field(default_factory=list)
+    basis: Any = None
+
+    @property
+    def sizes(self):
+        return [math.prod(view.matrices_shape[:-2]) for view in self.views]
+
+    @property
+    def count(self):
+        """Number of matrices."""
+        return sum(self.sizes)
+
+    def _stacked(self, kernels):
+        """One tensor `(count, d, k)`, or `(d, k)` of a single matrix."""
+        matrices = [
+            _transposed_if_wide(view, ops.cast(view.to_matrices(kernel), self.dtype))
+            for kernel, view in zip(kernels, self.views)
+        ]
+        if self.count == 1:
+            return ops.reshape(matrices[0], self.shape)
+        return ops.concatenate([ops.reshape(each, (-1, *self.shape)) for each in matrices])
+
+    def _unstacked(self, stack):
+        """The reverse."""
+        ends = list(itertools.accumulate(self.sizes))
+        parts = [stack] if len(ends) == 1 else ops.split(stack, ends[:-1])
+        return [
+            view.from_matrices(_transposed_if_wide(view, part))
+            for part, view in zip(parts, self.views)
+        ]
+
+    def add_basis(self, add_variable, depth, refresh_every):
+        """Bases are state. As they begin, the first step finds them wrong and makes them anew."""
+        d, k = self.shape
+        if k == 1 or not (refresh_every > 1 or tracked_basis.is_tracked(depth)):
+            return
+        stack = () if self.count == 1 else (self.count,)
+
+        def add(name, *shape, initializer="ones"):
+            return add_variable(
+                shape,
+                initializer=initializer,
+                dtype=self.dtype,
+                # Every replica computes the same: one of them is stored.
+                aggregation="only_first_replica",
+                name=f"{name}_of_{self.count}_{d}x{k}_{self.dtype}",
+            )
+
+        self.basis = Basis(
+            add("left_basis", *stack, d, k, initializer=_identity),
+            add("right_basis", *stack, k, k, initializer=_identity),
+            add("singular_values", *stack, k),
+            add("is_left_basis_kept"),
+        )
+
+    def direction(self, kernels, gradients, depth, is_refreshed, assign):
+        """The direction of each kernel; `assign` takes the bases for the next step."""
+        kernel, gradient = self._stacked(kernels), self._stacked(gradients)
+        if self.shape[1] == 1:
+            return self._unstacked(tracked_basis.vector_direction(kernel, gradient, depth))
+        if self.basis is None:
+            found = tracked_basis.direction(gradient, tracked_basis.decompose(kernel), depth)
+            return self._unstacked(found)
+        basis = Basis(*map(ops.convert_to_tensor, self.basis))
+
+        def follow():
+            if tracked_basis.is_tracked(depth):
+                return tracked_basis.tracked_direction(kernel, gradient, basis, depth)
+            found = tracked_basis.decompose(kernel)
+            return tracked_basis.direction(gradient, found, depth), found
+
+        def stay():
+            return tracked_basis.stale_direction(kernel, gradient, basis, depth), basis
+
+        # Computed under the condition, assigned outside: on some backends a branch of a condition
+        # cannot assign.
+        found, basis = choose(is_refreshed, follow, stay)
+        for variable, value in zip(self.basis, basis):
+            assign(variable, value)
+        return self._unstacked(found)
+
+
+def _transposed_if_wide(view, matrices):
+    d, k = view.matrices_shape[-2:]
+    return ops.swapaxes(matrices, -2, -1) if d < k else matrices
+
+
+def stacks_of(targets, variables) -> list[Stack]:
+    """The targets among the variables, those of one shape and dtype together."""
+    stacks: dict[Any, Stack] = {}
+    for target in targets:
+        # In half precision singular values have no room.
+        dtype = keras.backend.standardize_dtype(variables[target.position].dtype)
+        dtype = "float64" if dtype == "float64" else "float32"
+        shape = tuple(sorted(target.view.matrices_shape[-2:], reverse=True))
+        stack = stacks.setdefault((shape, dtype), Stack(shape, dtype))
+        stack.positions.append(target.position)
+        stack.views.append(target.view)
+    return list(stacks.values())
+
+
+def _identity(shape, dtype=None):
+    return ops.broadcast_to(ops.eye(*shape[-2:], dtype=dtype), shape)
