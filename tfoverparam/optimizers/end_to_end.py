@@ -194,10 +194,9 @@ class EndToEnd(keras.optimizers.Optimizer):
                     if n is not None and directions[n] is not None:
                         directions[n] = direction
         if self.weight_decay is not None:
-            places = [given[position] for position in self._positions if position in given]
-            self._apply_weight_decay(
-                [trainable_variables[n] for n in places if directions[n] is not None]
-            )
+            indices = [given[position] for position in self._positions if position in given]
+            moved = [trainable_variables[n] for n in indices if directions[n] is not None]
+            self._apply_weight_decay(moved)
         self._iterations.assign_add(1)
         return directions, trainable_variables
 
