@@ -53,7 +53,9 @@ class FactorsInFile(keras.Operation):
         layer = self._get_layer()
         if self._is_of_0_1_0(store):
             return self._load_of_0_1_0(store)
-        targets = {name: _Target(factors.view.shape) for name, factors in self._kernels.items()}
+        targets = {
+            name: _Target(name, factors.view.shape) for name, factors in self._kernels.items()
+        }
         with layer.as_built_in(targets):
             load_built_in(store)
         for name, target in targets.items():
@@ -96,7 +98,8 @@ class FactorsInFile(keras.Operation):
 class _Target:
     """Takes the value that the built-in layer would assign to its kernel."""
 
-    def __init__(self, shape):
+    def __init__(self, name, shape):
+        self.name = name  # for Keras's own messages
         self.shape = shape
         self.value = None
 

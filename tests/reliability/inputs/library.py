@@ -297,7 +297,7 @@ CASES = [
         lambda folder: BalanceMonitor(log_dir=written(folder / "file", "x")),
         ("`log_dir` must be a folder",),
     ),
-    _case(CALLBACK, "no factorised layer", lambda: _fit(BalanceMonitor()), "no factorised layer"),
+    _case(CALLBACK, "nothing factorized", lambda: _fit(BalanceMonitor()), "no factorized kernel"),
     *(
         _case(MATHEMATICS, what, call, *says)
         for what, call, says in (

@@ -154,7 +154,6 @@ CASES = [
     _edited(TAMPERED, "hidden units 'a'", _of_layer(hidden_units="a"), "`hidden_units` must be"),
     _edited(TAMPERED, "a seed that is a list", _of_layer(seed=[1]), "`seed` must be"),
     _edited(TAMPERED, "an unknown argument", _of_layer(foo=1), "foo"),
-    _edited(TAMPERED, "another depth", _of_layer(depth=3), "linear", "expected 4 variables"),
     _edited(TAMPERED, "other units", _of_layer(units=5), "linear", "shape"),
     *(
         _edited(TAMPERED, f"optimizer, {what}", _of_optimizer(**values), *says, optimizer=EndToEnd)
@@ -168,8 +167,7 @@ CASES = [
     *(
         BadInput(TAMPERED, f"weights of {what}", _weights_of(layer), ("linear", *says))
         for what, layer, says in (
-            ("another depth", lambda: FactorizedDense(3, depth=3, name="linear"), ("variables",)),
-            ("other widths", lambda: FactorizedDense(3, 2, 7, name="linear"), ("shape",)),
+            ("other units", lambda: FactorizedDense(5, name="linear"), ("shape",)),
             ("a Dense layer", lambda: keras.layers.Dense(3, name="linear"), ("variables",)),
         )
     ),
