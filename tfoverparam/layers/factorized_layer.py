@@ -52,7 +52,7 @@ class FactorizedLayer(layers.Layer):
         *stack, rows, columns = view.matrices_shape
         widths = hidden_widths(factorization.hidden, factorization.depth, rows, columns)
         dims = (rows, *widths, columns)
-        factors = KernelFactors(view, [], regularizer, f"{self.name}/{name}")
+        factors = KernelFactors(view, [], regularizer, f"`{name}` of layer `{self.name}`")
         start = factorization.initializers(self._start_of(initializer), view, widths)
         for index, factor_initializer in enumerate(start):
             penalty = factorization.factor_regularizer
@@ -69,6 +69,8 @@ class FactorizedLayer(layers.Layer):
             factors.variables.append(factor)
             setattr(self, factor.name, factor)
         factorization.kernels[name] = factors
+        # Until `build` sets the attribute, for which TensorFlow reads it: no product is computed.
+        factorization.held[name] = NotImplemented
 
     def _start_of(self, kernel_initializer):
         """What draws a kernel, for the initializer that `build` gives: the same in each call."""
@@ -239,6 +241,7 @@ def factorized_kernel(name):
                 f"`{name}` of layer `{self.name}` is a product of factors: `assign_kernel` sets "
                 "it, and `collapse` makes it a variable again."
             )
+        self._factorization.held.pop(name, None)
 
     return property(read, write)
 

@@ -121,9 +121,9 @@ def factorize(maps, depth, hidden_units, balanced, seed):
         *_, rows, columns = each.view.matrices_shape
         widths = hidden_widths(hidden_units, depth, rows, columns)
         values = factor_values(
-            each.view, kernel, widths, balanced, factorization.rotation_seed, each.path
+            each.view, kernel, widths, balanced, factorization.rotation_seed, f"`{each.path}`"
         )
-        factors = KernelFactors(each.view, [], kernel.regularizer, each.path)
+        factors = KernelFactors(each.view, [], kernel.regularizer, f"`{each.path}`")
         factors.variables = [
             keras_private.variable_like(kernel, f"{each.variable}_{index}", value)
             for index, value in enumerate(values)

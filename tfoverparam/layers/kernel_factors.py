@@ -20,7 +20,7 @@ class KernelFactors:
         variables: The factors, one `keras.Variable` each, in order of application, of shapes
             `(d_j, d_(j+1))`, or `(g, d_j, d_(j+1))` for a stack.
         regularizer: Regularizer of the product, or `None`.
-        name: Name of the layer and the kernel, for messages.
+        name: What the kernel is called in messages.
     """
 
     def __init__(self, view, variables, regularizer, name):
@@ -100,7 +100,7 @@ class KernelFactors:
 
 def factor_values(view, kernel, widths, balanced, seed, name):
     """Values of factors that multiply to `kernel`; see `KernelFactors.assign`."""
-    check_finite(f"`kernel` of `{name}`", kernel)
+    check_finite(name, kernel)
     matrices = view.to_matrices(kernel)
     # No less than the factors hold, whose rounding is then all by which the product is off.
     is_double = keras.backend.standardize_dtype(kernel.dtype) == "float64"
