@@ -76,10 +76,12 @@ def end_to_end_direction(kernel, gradient, depth):
     log_row = ops.where(is_zero, ops.zeros_like(log_a), log_a)[:, None]
     ratio = ops.exp((depth - 2) * larger - (depth - 1) * log_row) * quotient
     inner = ops.where(is_zero[:, None], ops.zeros_like(inner), ratio * inner)
-    back = scale ** (2 - 2 / depth) * v_t
-    return ops.matmul(gradient, ops.matmul(v * outside, back)) + ops.matmul(
-        kernel, ops.matmul(v, ops.matmul(inner, back))
+    direction = ops.matmul(gradient, ops.matmul(v * outside, v_t)) + ops.matmul(
+        kernel, ops.matmul(v, ops.matmul(inner, v_t))
     )
+    # In two steps, and last: the square of a small number may be none that float32 has.
+    root = scale ** (1 - 1 / depth)
+    return root * (root * direction)
 
 
 def _gram_basis(kernel):
