@@ -12,6 +12,7 @@ from keras import ops
 from tfoverparam import factor_dynamics, matrix_functions
 from tfoverparam.arguments import check_positive_integer
 from tfoverparam.event_files import EventFiles
+from tfoverparam.lapack import one_thread
 from tfoverparam.layer_tree import walk
 from tfoverparam.linear_maps import linear_maps
 
@@ -99,7 +100,7 @@ class BalanceMonitor(keras.callbacks.Callback):
         self.every = every
         self.budget = budget
         self.logs = logs
-        self.history = {"iteration": [], "imbalance": []}
+        self.history: dict[str, list[float]] = {"iteration": [], "imbalance": []}
         self._event_files = None if log_dir is None else EventFiles(log_dir)
         self._iteration = 0  # of all that this monitor has seen
         self._begin()
@@ -112,7 +113,7 @@ class BalanceMonitor(keras.callbacks.Callback):
         self._first_epoch = None
         self._first_batch = 0
         self._maps = {}
-        self._before = None
+        self._before: dict[str, list[np.ndarray]] = {}
         self._latest = {}
         self._warned = set()
         self._warned_of_overflow = False
@@ -143,12 +144,13 @@ class BalanceMonitor(keras.callbacks.Callback):
         # With `steps_per_execution` a batch of Keras's count is the last of several.
         steps = batch - self._first_batch + 1
         if self._before:
-            self._report(steps)
+            with one_thread():
+                self._report(steps)
             if logs is not None:
                 logs.update(self._latest)
         elif self._done == 0 and not _trained_maps(self.model):
             raise ValueError(_NOTHING_TO_SEE)
-        self._before = None
+        self._before = {}
         self._done += steps
         self._iteration += steps
 
@@ -240,8 +242,11 @@ class BalanceMonitor(keras.callbacks.Callback):
 
     def _warn_of_overflow(self):
         optimizer = getattr(self.model, "optimizer", None)
-        scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        if self._warned_of_overflow or not scales or not optimizer.built:
+        if self._warned_of_overflow or not isinstance(
+            optimizer, keras.optimizers.LossScaleOptimizer
+        ):
+            return
+        if not optimizer.built:
             return
         # It is halved where a step is not finite. Below 1 it is not the cause of that.
         scale = float(optimizer.dynamic_scale)

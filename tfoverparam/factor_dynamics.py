@@ -8,8 +8,6 @@ import math
 
 import numpy as np
 
-from tfoverparam.lapack import one_thread
-
 # Below this gain a product counts as zero where its plateau is estimated. Kernels that have been
 # trained, or drawn by the usual initializers, have a gain near 1 in the directions that move.
 _NEAR_ZERO = 1e-2
@@ -52,8 +50,7 @@ def rule_step(factors, moves):
     if kernel.shape[-2] < kernel.shape[-1]:
         reversed_ = ([transpose(each) for each in matrices[::-1]] for matrices in (factors, moves))
         return transpose(rule_step(*reversed_))
-    with one_thread():
-        squares, v = np.linalg.eigh(transpose(kernel) @ kernel)
+    squares, v = np.linalg.eigh(transpose(kernel) @ kernel)
     # Below this, rounding is all there is.
     positive = squares > np.finfo("float64").eps * kernel.shape[-2] * squares[..., -1:]
     values = np.sqrt(np.where(positive, squares, 1.0))
@@ -80,8 +77,7 @@ def rule_step(factors, moves):
 def singular_values(kernel):
     """All singular values of a matrix, or of all matrices of a stack, in descending order."""
     smaller = kernel if kernel.shape[-2] >= kernel.shape[-1] else transpose(kernel)
-    with one_thread():
-        squares = np.linalg.eigvalsh(transpose(smaller) @ smaller)
+    squares = np.linalg.eigvalsh(transpose(smaller) @ smaller)
     return np.sqrt(np.maximum(np.sort(squares, axis=None)[::-1], 0.0))
 
 

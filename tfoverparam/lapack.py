@@ -1,4 +1,4 @@
-"""NumPy's decompositions on the host."""
+"""How NumPy's linear algebra runs on the host."""
 
 import functools
 
@@ -6,9 +6,9 @@ import threadpoolctl
 
 
 def one_thread():
-    """A context in which LAPACK uses one thread.
+    """A context in which BLAS and LAPACK use one thread.
 
-    Its threads wait for each other thousands of times in a decomposition, which gains little
+    Their threads wait for each other thousands of times in a decomposition, which gains little
     where cores are idle, and takes ten times as long where they are not.
     """
     return _thread_pools().limit(limits=1, user_api="blas")

@@ -143,6 +143,15 @@ def test_convolution_with_groups(rank):
     assert_close(outputs, np.concatenate(expected, axis=-1))
 
 
+@pytest.mark.parametrize("filters", [6, 12])
+def test_a_convolution_of_one_channel_a_group_is_depthwise(filters):
+    _, maps = maps_of(layers.Conv2D(filters, 3, groups=6), drawn(0, 2, 5, 5, 6))
+    assert maps["kernel"].view.matrices_shape == (6, 9, filters // 6)
+    assert not maps["kernel"].is_default
+    _, maps = maps_of(layers.Conv2D(filters, 3, groups=3), drawn(0, 2, 5, 5, 6))
+    assert maps["kernel"].is_default
+
+
 @pytest.mark.parametrize("layer", [layers.DepthwiseConv1D, layers.DepthwiseConv2D])
 def test_depthwise_convolution(layer):
     rank = 1 if layer is layers.DepthwiseConv1D else 2

@@ -11,6 +11,7 @@ import keras
 
 from tfoverparam.keras_private import CONV_LSTM_CELL
 from tfoverparam.layer_tree import walk
+from tfoverparam.layers.factorized_layer import FactorizedLayer
 
 CELLS = (
     keras.layers.SimpleRNNCell,
@@ -20,7 +21,7 @@ CELLS = (
 )
 
 
-class FactorizedCell:
+class FactorizedCell(FactorizedLayer):
     """A mixin for a recurrent cell that was converted in place."""
 
     def call(self, *args, **kwargs):
@@ -34,8 +35,10 @@ class FactorizedCell:
         return bool(self._factorization.held)
 
 
-class RecurrentLayer:
+class RecurrentLayer(keras.layers.Layer):
     """A mixin for the layer that has the loop over time, or that has two of them read at once."""
+
+    plain_class: type
 
     def call(self, *args, **kwargs):
         with contextlib.ExitStack() as stack:
@@ -71,9 +74,9 @@ def renew(model):
     """Has the recurrent layers with factorized cells hold their products, and no others."""
     for layer in recurrent_layers(model):
         if isinstance(layer, RecurrentLayer) and not factorized_cells(layer):
-            layer.__class__ = type(layer).plain_class
+            layer.__class__ = layer.plain_class
         elif not isinstance(layer, RecurrentLayer) and factorized_cells(layer):
-            layer.__class__ = _holding_class(type(layer))
+            layer.__class__ = _holding_class(layer.__class__)
 
 
 @functools.cache
