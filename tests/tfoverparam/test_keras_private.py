@@ -33,3 +33,95 @@ def test_where_variables_are_stored(layer, variable, stored):
     assert keras_private.stored_name(type(layer), variable) == stored
     assert isinstance(getattr(layer, stored), keras.Variable)
     assert getattr(layer, stored).name == variable
+
+
+def test_lists_of_variables_and_the_tracker():
+    layer = layers.BatchNormalization()
+    layer.build((None, 4))
+    trainable, others = keras_private.own_variables(layer)
+    assert trainable == [layer.gamma, layer.beta]
+    assert others == [layer.moving_mean, layer.moving_variance]
+    assert layer._tracker.locked and set(layer._tracker.stored_ids) >= {"trainable_variables"}
+    layer._untrack_variable(layer.gamma)
+    assert trainable == [layer.beta] and layer._tracker.locked
+    layer._tracker.unlock()
+    layer._track_variable(layer.gamma)
+    layer._tracker.lock()
+    assert trainable == [layer.beta, layer.gamma]
+
+
+def test_variables_are_replaced_in_their_place():
+    layer = layers.Dense(3)
+    layer.build((None, 4))
+    layer.kernel.trainable = False
+    kernel, bias = layer.weights
+    new = [keras_private.variable_like(kernel, name, kernel.value) for name in "ab"]
+    assert [each.path for each in new] == [f"{layer.path}/a", f"{layer.path}/b"]
+    keras_private.replace_variables(layer, [kernel], new)
+    for found, expected in zip(layer.weights, [*new, bias], strict=True):
+        assert found is expected
+    assert [each.trainable for each in layer.weights] == [False, False, True]
+    with keras_private.stand_ins(layer, [(new, "product")]):
+        assert keras_private.own_variables(layer)[0] == ["product", bias]
+    assert len(layer.weights) == 3
+
+
+def test_the_autocast_flag():
+    variable = keras.Variable(1.0, autocast=False)
+    assert variable._autocast is False
+    assert keras_private.variable_like(variable, "other", 1.0)._autocast is False
+
+
+@pytest.mark.tensorflow("its own checkpoints")
+def test_attributes_that_tensorflow_tracks():
+    layer = layers.LSTMCell(3)
+    layer.build((None, 4))
+    assert "kernel" in layer._trackable_children()
+    keras_private.remove_attribute(layer, "kernel")
+    assert "kernel" not in layer._trackable_children() and not hasattr(layer, "kernel")
+    assert all(keras_private.is_bookkeeping(name) for name in vars(layer) if "_self_" in name)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's own lists")
+def test_parameters_that_pytorch_lists():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    assert {f"{model.name}/dense/kernel"} <= {
+        path.replace(model.layers[0].name, "dense") for path in model._torch_params
+    }
+    del model._torch_params[model.layers[0].kernel.path]
+    keras_private.renew_torch_parameters(model)
+    assert model.layers[0].kernel.path in model._torch_params
+
+
+def test_compiled_functions():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    model.compile("sgd", "mse", jit_compile=False)
+    x, y = keras.ops.ones((2, 4)), keras.ops.ones((2, 3))
+    model.fit(x, y, verbose=0)
+    model.evaluate(x, y, verbose=0)
+    model.predict(x, verbose=0)
+    functions = "train_function", "test_function", "predict_function"
+    assert all(getattr(model, name) is not None for name in functions)
+    keras_private.renew_compiled_functions(model)
+    assert all(getattr(model, name) is None for name in functions)
+
+
+def test_weight_decay_exclusions():
+    one, two = keras.Variable(1.0, name="one"), keras.Variable(1.0, name="two")
+    new = keras.Variable(1.0, name="new")
+    optimizer = keras.optimizers.AdamW()
+    optimizer.exclude_from_weight_decay(var_list=[one], var_names=["tw"])
+    assert optimizer._exclude_from_weight_decay == {optimizer._var_key(one)}
+    assert optimizer._exclude_from_weight_decay_pattern.pattern == "tw"
+    twin = keras.optimizers.AdamW()
+    keras_private.copy_weight_decay_exclusions(optimizer, twin, [(one, [new])])
+    assert [twin._use_weight_decay(each) for each in (one, two, new)] == [True, False, False]
+
+
+def test_quantization_asks_first():
+    layer = layers.Dense(3)
+    layer.build((None, 4))
+    asked = []
+    layer._check_quantize_args = lambda mode, compute_dtype: asked.append(mode)
+    layer.quantize("int8")
+    assert asked == ["int8"]
