@@ -39,8 +39,8 @@ def results(experiment, runs, folder, conclusion, work):
     print(f"\n{'Figure' if experiment.drawn else 'Summary'}: {folder.path / kind}")
     if (folder.path / "logs").exists():
         print(f"TensorBoard: tensorboard --logdir {folder.path / 'logs'}")
-        # It sorts charts by name; pinned ones come first.
-        print(f"Then open {tensorboard_page(experiment.pinned)}")
+        if experiment.pinned:  # It sorts charts by name; pinned ones come first.
+            print(f"Then open {tensorboard_page(experiment.pinned)}")
 
 
 def tensorboard_page(tags, address="http://localhost:6006/"):

@@ -1,7 +1,6 @@
 """What training needs besides settings and data: a bar, logs, a checkpoint, and a team."""
 
 import argparse
-import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable
@@ -82,9 +81,3 @@ class Work:
         """A bar with the time left, on a terminal; nothing elsewhere."""
         hide = self.arguments.quiet or not sys.stderr.isatty()
         return tqdm(total=total, desc=description, unit="it", disable=hide, dynamic_ncols=True)
-
-    @contextlib.contextmanager
-    def said(self, what):
-        """Show, on a terminal, what is being done in the body."""
-        with self.bar(what, None):
-            yield

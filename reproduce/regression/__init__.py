@@ -47,7 +47,7 @@ class RegressionFigure(Experiment):
     def train(self, runs, task, settings, work):
         from reproduce.regression.runs import train
 
-        yield from train(runs, task, work, apart=len(settings.panels) > 1)
+        yield from train(runs, task, work, [panel.name for panel in settings.panels])
 
     def row(self, record):
         t, value = record.curves[record.panel][-1]

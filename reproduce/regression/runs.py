@@ -12,14 +12,14 @@ POINTS = 120  # on a curve, log-spaced, besides the iterations of the paper's di
 PLATEAU = 0.99  # a run above this part of the loss at zero has not left it
 
 
-def train(runs, task, work, apart):
+def train(runs, task, work, panels):
     """Train `harness.records.Run`s of one panel.
 
     Args:
         runs: The runs.
         task: The regression task.
         work: A `harness.work.Work`.
-        apart: Whether the figure has several panels.
+        panels: Names of all panels of the figure.
 
     Yields:
         Lists of `(run, curves, results)`: each flow by itself, and all descents together.
@@ -28,10 +28,11 @@ def train(runs, task, work, apart):
     iterations = _record_at(panel, steps)
     _, least = optimum(task.features, task.targets, p)
     tensorboard.paper_logs(work.logs, panel, _tag(panel))
+    tensorboard.metrics(work.logs, map(_tag, panels))
 
     def finished(run, trajectory, **more):
         curve = [[t, curves.rounded(loss - least)] for t, loss in trajectory.losses]
-        _log(run, curve, work, apart)
+        _log(run, curve, work, apart=len(panels) > 1)
         return run, {panel: curve}, {**_results(trajectory, curve, task, p, least), **more}
 
     for run in runs:

@@ -70,8 +70,10 @@ def test_along_a_training_with_sgd(kind, shape, depth):
 @pytest.mark.parametrize("inner", ["momentum", "Muon"])
 @pytest.mark.parametrize("step_size", [1e-4, 1e-2])
 def test_along_a_training_with_other_optimizers(inner, shape, step_size):
+    # The one case above 1e-2: each step overwrites the smallest singular values.
+    ill_conditioned = 2e-2 if (inner, step_size) == ("Muon", 1e-2) else 1e-2
     for depth in (2, 3):
-        for kind, bound in ((10, 1e-3), (1e2, 5e-3), (1e4, 2e-2)):
+        for kind, bound in ((10, 1e-3), (1e2, 5e-3), (1e4, ill_conditioned)):
             found = errors(kind, shape, depth=depth, step_size=step_size, steps=20, inner=inner)
             assert np.max(found) < bound
 
