@@ -63,7 +63,7 @@ def test_the_optimum_and_the_loss_at_zero_of_a_regression(p, work):
     run = linear_networks.Run(p=p, depth=1, learning_rate=1e-4, seed=0)
     settings = {**dataclasses.asdict(run), "steps": 3, "flow": False}
     ((_, curves, results),) = next(
-        regression_runs.train([Run("1-layer", 0, settings, PANELS[p])], task(), work, False)
+        regression_runs.train([Run("1-layer", 0, settings, PANELS[p])], task(), work, [PANELS[p]])
     )
     best = least(task(), p)
     assert results["optimum"] == pytest.approx(best, rel=1e-5)
