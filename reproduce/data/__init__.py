@@ -7,6 +7,7 @@ from reproduce.data.ethanol import load_ethanol
 from reproduce.data.mnist import Dataset, load_fashion_mnist, load_mnist
 from reproduce.data.regression import (
     RegressionData,
+    has_regression,
     load_breast_cancer,
     load_regression,
     standardized,
@@ -19,6 +20,7 @@ __all__ = [
     "Dataset",
     "RegressionData",
     "TextData",
+    "has_regression",
     "load_breast_cancer",
     "load_ethanol",
     "load_fashion_mnist",
