@@ -76,15 +76,22 @@ class Robustness(experiment.Experiment):
             "How many times sooner than depth 1, each at its best rate, and the iterations to "
             "the same loss; median over the seeds (10 % to 90 %)"
         )
-        tasks = [record for record in records if "level" in record.settings]
-        variants = [record for record in records if record not in tasks]
+        variants, tasks = _by_arm(records)
         return experiment.Conclusion(
             [*checks.verdicts(variants), *kurtosis.verdicts(tasks)],
             {title: checks.table(variants), **kurtosis.tables(tasks)},
         )
 
     def draw(self, records, settings, path):
-        plots.draw(self.title, records, path)
+        plots.draw(self.title, *_by_arm(records), path)
+
+
+def _by_arm(records):
+    """Those of the variants, and those of the tasks."""
+    arms: tuple[list, list] = [], []
+    for record in records:
+        arms["level" in record.settings].append(record)
+    return arms
 
 
 def main(arguments=None):

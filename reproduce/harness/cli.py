@@ -11,7 +11,7 @@ import sys
 
 from reproduce.harness import config as configuration
 from reproduce.harness import interrupts
-from reproduce.harness.errors import CommandError, UsageError
+from reproduce.harness.errors import CommandError, DataError, UsageError
 from reproduce.harness.records import read_records
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -222,7 +222,10 @@ def check_data(folder, experiment, dataset):
     """Raise a UsageError if the folder holds runs on other data, copied from another machine."""
     for record in folder.records():
         found = record.provenance.get("data")
-        task = experiment.task(record.settings, dataset)
+        try:
+            task = experiment.task(record.settings, dataset)
+        except DataError:
+            continue  # Of a finished run on data that this machine does not have.
         if found and found["fingerprint"] != task.fingerprint:
             raise UsageError(
                 f"{record.name} in {folder.path} was made from other data than this machine has "

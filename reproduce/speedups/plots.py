@@ -2,16 +2,26 @@
 
 import numpy as np
 
-from reproduce.claims import robustness as checks
+from reproduce.claims import kurtosis, robustness as checks, select
 from reproduce.paper.plots import COLOURS, new_figure, save
 
 NEVER = 0.001  # where in the figure the runs are that do not get there
+SHORTEST, ROW = 4.0, 0.4  # inches
+MARKERS = {2: "s", 4: "o", 6: "^"}
 
 
-def draw(title, finished, folder):
+def draw(title, variants, tasks, folder):
+    """The variants, a row each, and beside them the tasks by kurtosis; the latter if there are."""
+    height = max(SHORTEST, 1.5 + ROW * len(variants))
+    plot, panels = new_figure(2 if tasks else 1, title, width=11.0, height=height)
+    _rows(panels[0], variants)
+    if tasks:
+        _scatter(panels[1], tasks)
+    save(plot, folder)
+
+
+def _rows(axes, finished):
     """A row for each problem: how many times sooner each depth gets there than one layer."""
-
-    plot, (axes,) = new_figure(1, title, height=1.5 + 0.4 * len(finished))
     for row, record in enumerate(finished):
         for depth, colour in zip((2, 3, 4), COLOURS):
             if str(depth) not in record.results["rates"]:
@@ -31,4 +41,37 @@ def draw(title, finished, folder):
     handles, labels = axes.get_legend_handles_labels()
     handles = dict(sorted(zip(labels, handles), key=lambda item: item[0]))
     axes.legend(handles.values(), handles.keys(), fontsize="small", loc="center left")
-    save(plot, folder)
+
+
+def _scatter(axes, finished):
+    """A point for each task and loss: how many times sooner, over the residual's kurtosis."""
+    for (p, marker), colour in zip(MARKERS.items(), COLOURS):
+        found = [
+            (record.results["kurtosis"], kurtosis.speedup(record)[0], kurtosis.task(record))
+            for record in select(finished, p=p)
+        ]
+        if not found:
+            continue
+        strong = p == kurtosis.PREDICTED
+        x, y, names = zip(*found)
+        size, alpha = (40, 1.0) if strong else (16, 0.6)
+        y = np.clip(y, NEVER, 1 / NEVER)
+        axes.scatter(x, y, s=size, marker=marker, color=colour, alpha=alpha, label=f"p = {p}")
+        for where in zip(x, y, names) if strong else ():
+            axes.annotate(
+                where[2],
+                where[:2],
+                xytext=(5, 4),
+                textcoords="offset points",
+                fontsize="small",
+            )
+    axes.axhline(1.0, color="black", linewidth=0.8)
+    axes.set(
+        xscale="log",
+        yscale="log",
+        title="regression tasks",
+        xlabel="kurtosis of the residual of least squares",
+        ylabel="times sooner than depth 1 (the better of depth 2 and 3)",
+    )
+    axes.grid(True, alpha=0.3)
+    axes.legend(fontsize="small")
