@@ -10,7 +10,7 @@ COMMAND = "python -m reproduce.robustness --everything"
 SOURCE = "our question"
 POWERS = (2, 4, 6)
 PREDICTED = 4  # p of the prediction
-SHARES = (1e-1, 1e-2, 1e-3, 1e-4)  # of the loss at zero, to which iterations are counted
+SHARES = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # of the loss at zero, to get to
 FEWEST = 5  # tasks of which a rank correlation is worth its name
 RESAMPLES, CONFIDENCE = 9999, 0.95
 
