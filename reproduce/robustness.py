@@ -148,7 +148,7 @@ class Robustness(experiment.Experiment):
 
 def measure(run, task, work):
     """Choose each depth's rate, then count its iterations: its curves and results."""
-    from reproduce.linear_networks.optimum import optimum
+    from reproduce.linear_networks.exact import optimum
 
     settings, seeds = run.settings, run.settings["seeds"]
     p, steps, depths, rates = (settings[name] for name in ("p", "steps", "depths", "rates"))
