@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from reproduce import figure5_right, mnist_convnet
 from reproduce.harness import cli, config
-from reproduce.harness.provenance import device
+from reproduce.harness.records import device
 from reproduce.harness.records import rebuilt
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from reproduce import data
 from reproduce.harness.records import read_records, rebuilt
 from reproduce.linear_networks import Run, initial_factors
-from reproduce.linear_networks.optimum import optimum
+from reproduce.linear_networks.exact import optimum
 
 FIGURES = ("figure2", "figure3")
 LEFT = 0.99  # of the loss at zero: below it a run has left the plateau

@@ -11,12 +11,11 @@ import itertools
 import time
 
 from reproduce import claims
-from reproduce.harness import cli, printed
-from reproduce.harness.provenance import NO_DATA, provenance
-from reproduce.harness.results_folder import ResultsFolder
-from reproduce.harness.startup import import_tensorflow
-from reproduce.harness.summary import summary
-from reproduce.harness.work import Alone, Work
+from reproduce.harness import cli
+from reproduce.harness.process import import_tensorflow
+from reproduce.harness.records import NO_DATA, provenance
+from reproduce.harness.results_folder import ResultsFolder, summary
+from reproduce.harness.work import Alone, Work, print_results
 
 
 def main(experiment, arguments=None):
@@ -50,7 +49,7 @@ def _go(experiment, arguments, settings, team):
                 folder.save(record)
     with folder.concluding():
         conclusion = _conclude(experiment, folder, dataset, settings, work)
-    printed.results(experiment, runs, folder, conclusion, work)
+    print_results(experiment, runs, folder, conclusion, work)
     team.wait_for_all()
 
 
@@ -82,7 +81,7 @@ def _conclude(experiment, folder, dataset, settings, work):
 
 @dataclasses.dataclass
 class Conclusion:
-    """What all records of an experiment say: see `harness.summary.summary`."""
+    """What all records of an experiment say: see `results_folder.summary`."""
 
     verdicts: list
     tables: dict = dataclasses.field(default_factory=dict)

@@ -12,7 +12,7 @@ else is varied.
 """
 
 from reproduce import experiment
-from reproduce.claims.figure5_right import verdicts
+from reproduce.claims.figure5_right import PANEL, distances, tables, verdicts
 from reproduce.mnist_convnet.configuration import (
     MULTI_WORKER,
     NETWORKS,
@@ -24,6 +24,7 @@ from reproduce.mnist_convnet.configuration import (
     plan,
 )
 
+STEP = "training step"
 SECONDS = 0.02, 0.03  # of a step on two cores: the original network, one of factors
 
 
@@ -73,9 +74,9 @@ class Figure(experiment.Experiment):
         return joined(settings.batch_size)
 
     def load(self, arguments):
-        from reproduce import data
+        from reproduce.data.mnist import load_mnist
 
-        return data.load_mnist(arguments.data_dir)
+        return load_mnist(arguments.data_dir)
 
     def plan(self, settings, arguments):
         seeds = [TUTORIAL_SEED] if arguments.tutorial_seeds else arguments.seeds
@@ -101,15 +102,41 @@ class Figure(experiment.Experiment):
         return {**dict(zip(("loss", "cross-entropy", "L2 term"), ends)), **errors}
 
     def conclude(self, records, settings, work):
-        from reproduce.mnist_convnet import conclusion
-
-        tables, distances = conclusion.tables(records), conclusion.distances(records)
-        return experiment.Conclusion(verdicts(records), tables, distances)
+        return experiment.Conclusion(verdicts(records), tables(records), distances(records))
 
     def draw(self, records, settings, path):
-        from reproduce.mnist_convnet import conclusion
+        """The paper's figure, then what it is made of, then what the penalty acts on; a picture."""
+        from reproduce.paper import plots
 
-        conclusion.draw(self.title, records, settings, path)
+        last = max((record.curves[PANEL][-1][0] for record in records), default=settings.steps)
+        blue, red, *others = plots.COLOURS
+        colours = dict(zip(NETWORKS, (blue, red)))
+
+        def draw_loss(axes):
+            for series, colour in colours.items():
+                plots.draw_runs(axes, records, PANEL, series, series, colour)
+                plots.draw_paper(axes, PANEL, series, colour)
+            label = "batch loss (median of 25)"
+            plots.finish_axes(axes, "Batch loss, ours and the paper's", STEP, label, last=last)
+
+        figure, (top, left, right) = plots.new_figure(3, self.title)
+        draw_loss(top)
+        for series, colour in colours.items():
+            for panel, style in (("cross_entropy", "-"), ("l2_term", "--")):
+                label = f"{series}: {panel.replace('_', ' ').replace('l2', 'L2')}"
+                plots.draw_runs(left, records, panel, series, label, colour, style)
+            plots.draw_runs(right, records, PANEL, series, series, colour)
+            no_l2 = f"no_l2 {series}"
+            plots.draw_runs(right, records, PANEL, no_l2, f"no L2, {series}", colour, ":")
+        for series, colour in zip(("l2_on_first_factor", "l2_on_every_factor"), others):
+            label = series.replace("_", " ").replace("l2", "L2")
+            plots.draw_runs(right, records, PANEL, series, label, colour)
+        plots.finish_axes(left, "Its two parts", STEP, "cross-entropy, L2 term", last=last)
+        plots.finish_axes(right, "Loss, by what the L2 term acts on", STEP, "loss", last=last)
+        plots.save(figure, path)
+        hero, (axes,) = plots.new_figure(1, "MNIST ConvNet: depth without expressiveness", 8.0)
+        draw_loss(axes)
+        plots.save(hero, path, "hero", ["png"])
 
 
 def main(arguments=None):

@@ -12,12 +12,8 @@ reach. The arm `tasks`: on regression tasks of UCI's, beside these two, with rat
 the grid, to the same share of the loss at zero. Does depth help where the largest residuals are?
 """
 
-import numpy as np
-
 from reproduce import experiment
-from reproduce.claims import kurtosis, robustness as checks
-from reproduce.harness import cli
-from reproduce.speedups import configuration, plots, problems
+from reproduce.speedups import conclusion, configuration, problems
 from reproduce.speedups.measurement import measure
 
 Config = configuration.Config
@@ -37,20 +33,14 @@ class Robustness(experiment.Experiment):
     data_dir = None
 
     def load(self, arguments):
-        from reproduce import data
-
         self.data_dir = arguments.data_dir
-        return data.load_ethanol(arguments.data_dir)
+        return problems.full(arguments.data_dir)
 
     def plan(self, settings, arguments):
-        variants = configuration.of_variants(settings, arguments.seeds)
-        tasks = configuration.of_tasks(settings, arguments.seeds, arguments.data_dir)
-        asked = {"variants": variants, "tasks": tasks}
-        return [run for arm in asked for run in asked[arm] if arm in arguments.arms]
+        return configuration.plan(settings, arguments.arms, arguments.seeds, arguments.data_dir)
 
     def everything(self, settings, arguments):
-        whole = cli.with_values(arguments, arms=list(self.arms), seeds=list(self.seeds))
-        return self.plan(settings, whole)
+        return configuration.plan(settings, self.arms, list(self.seeds), arguments.data_dir)
 
     def task(self, run_settings, dataset):
         names = ("problem", "condition_number")
@@ -64,34 +54,13 @@ class Robustness(experiment.Experiment):
             yield [(run, *measure(run, task, work))]
 
     def row(self, record):
-        medians = {
-            f"depth {depth}": float(np.median(checks.speedups(record, depth)))
-            for depth in (2, 3, 4)
-            if str(depth) in record.results["rates"]
-        }
-        return {"depth 2": None, "depth 3": None, "depth 4": None, **medians}
+        return conclusion.row(record)
 
     def conclude(self, records, settings, work):
-        title = (
-            "How many times sooner than depth 1, each at its best rate, and the iterations to "
-            "the same loss; median over the seeds (10 % to 90 %)"
-        )
-        variants, tasks = _by_arm(records)
-        return experiment.Conclusion(
-            [*checks.verdicts(variants), *kurtosis.verdicts(tasks)],
-            {title: checks.table(variants), **kurtosis.tables(tasks)},
-        )
+        return experiment.Conclusion(*conclusion.conclude(records))
 
     def draw(self, records, settings, path):
-        plots.draw(self.title, *_by_arm(records), path)
-
-
-def _by_arm(records):
-    """Those of the variants, and those of the tasks."""
-    arms: tuple[list, list] = [], []
-    for record in records:
-        arms["level" in record.settings].append(record)
-    return arms
+        conclusion.draw(self.title, records, path)
 
 
 def main(arguments=None):

@@ -33,7 +33,7 @@ from reproduce.harness import cli, config
 from reproduce.harness.errors import ConfigError, DataError, RecordsError, UsageError
 from reproduce.harness.prefix import ROUNDED, Prefix
 from reproduce.harness.records import read_records
-from reproduce.harness.startup import import_tensorflow
+from reproduce.harness.process import import_tensorflow
 from reproduce.linear_networks import verification as networks
 from reproduce.mnist_convnet import verification as convnets
 

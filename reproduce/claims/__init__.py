@@ -13,6 +13,8 @@ NOT_RUN = "not run"
 NOT_COMPARABLE = "not comparable"
 JUDGED = (HOLDS, PARTLY, FAILS, OPEN)  # something was measured
 
+BOUND = 0.05  # decades, 12 %: a curve whose RMS distance is at most this is met
+
 CLAIM, CURVE, REMARK, QUESTION = "claim", "curve", "remark", "question"
 KINDS = {
     CLAIM: "the paper's claims",

@@ -3,7 +3,8 @@
 import re
 
 from reproduce import paper
-from reproduce.claims.regression import BOUND, PLATEAU
+from reproduce.claims import BOUND
+from reproduce.claims.regression import PLATEAU
 
 # Pattern of a name, or of a part of one; how it is printed; and what it means.
 PARTS = (
@@ -54,7 +55,8 @@ NAMES = (
     ),
     (
         "RMS of log10(ours/paper)",
-        "root mean square, over the digitised points of a curve, in decades: {bound} are {percent:.0%}",
+        "root mean square, over the digitised points of a curve, in decades: {bound} are "
+        "{percent:.0%}",
     ),
 )
 CONVNETS = (

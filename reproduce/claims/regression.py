@@ -4,9 +4,18 @@ import numpy as np
 
 from reproduce import paper
 from reproduce.harness import curves
-from reproduce.claims import CLAIM, CURVE, PARTLY, by_setting, judge, not_run, seeds, select
+from reproduce.claims import (
+    BOUND,
+    CLAIM,
+    CURVE,
+    PARTLY,
+    by_setting,
+    judge,
+    not_run,
+    seeds,
+    select,
+)
 
-BOUND = 0.05  # decades, 12 %: a curve whose RMS distance is at most this is met
 PLATEAU = 0.99  # of the loss at zero: a run above this has not left the plateau
 FROM = 0.01  # of the axis: before, one pixel column of the plots spans many iterations
 

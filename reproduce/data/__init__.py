@@ -3,29 +3,29 @@
 `python -m reproduce.data` says what is read, and from where, and lets TFDS prepare its copies.
 """
 
-from reproduce.data.ethanol import load_ethanol
-from reproduce.data.mnist import Dataset, load_fashion_mnist, load_mnist
-from reproduce.data.regression import (
-    RegressionData,
-    has_regression,
-    load_breast_cancer,
-    load_regression,
-    standardized,
-)
-from reproduce.data.text import TextData, load_tiny_shakespeare
+import importlib
+
 from reproduce.harness.errors import DataError
 
-__all__ = [
-    "DataError",
-    "Dataset",
-    "RegressionData",
-    "TextData",
-    "has_regression",
-    "load_breast_cancer",
-    "load_ethanol",
-    "load_fashion_mnist",
-    "load_mnist",
-    "load_regression",
-    "load_tiny_shakespeare",
-    "standardized",
-]
+_MODULES = {
+    "Dataset": "mnist",
+    "RegressionData": "regression",
+    "TextData": "text",
+    "has_regression": "regression",
+    "load_breast_cancer": "regression",
+    "load_ethanol": "ethanol",
+    "load_fashion_mnist": "mnist",
+    "load_mnist": "mnist",
+    "load_regression": "regression",
+    "load_tiny_shakespeare": "text",
+    "standardized": "regression",
+}
+
+__all__ = ["DataError", *_MODULES]
+
+
+def __getattr__(name):
+    # An experiment needs the modules of its own data only.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -9,7 +9,7 @@ from reproduce import data
 from reproduce.data.regression import TASKS
 from reproduce.harness import cli
 from reproduce.harness.errors import DataError
-from reproduce.harness.startup import import_tensorflow
+from reproduce.harness.process import import_tensorflow
 
 LOADERS: dict[str, Callable] = {
     "mnist": data.load_mnist,

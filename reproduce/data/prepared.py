@@ -8,9 +8,8 @@ import shutil
 import sys
 
 from reproduce.data import store
-from reproduce.harness import interrupts
-from reproduce.harness.errors import DataError
-from reproduce.harness.messages import one_line
+from reproduce.harness import process
+from reproduce.harness.errors import DataError, one_line
 
 ANEW = "Delete the folder; the next start prepares it anew."
 
@@ -119,7 +118,7 @@ class Prepared:
         subject = f"{origin} ({', '.join(files)})"
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with interrupts.raised(), _lock(root / ".locks" / f"{name}.lock"):
+            with process.ctrl_c_raised(), _lock(root / ".locks" / f"{name}.lock"):
                 if path.is_dir():  # Another process prepared it while we waited.
                     return
                 shutil.rmtree(workspace, ignore_errors=True)  # Left by a start that was killed.

@@ -16,8 +16,7 @@ import tempfile
 import urllib.request
 import zlib
 
-from reproduce.harness.errors import DataError
-from reproduce.harness.messages import one_line
+from reproduce.harness.errors import DataError, one_line
 
 FILES = Path(__file__).with_name("files")
 _CONNECTION_TIMEOUT = 10  # seconds

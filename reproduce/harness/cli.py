@@ -10,7 +10,7 @@ import shutil
 import sys
 
 from reproduce.harness import config as configuration
-from reproduce.harness import interrupts
+from reproduce.harness import process
 from reproduce.harness.errors import CommandError, DataError, UsageError
 from reproduce.harness.records import read_records
 
@@ -253,7 +253,7 @@ def reported_errors(arguments, interrupted=RESUMABLE):
         interrupted: What to say, after Ctrl-C, of how to go on.
     """
     if arguments is None:
-        interrupts.end_at_once(interrupted)
+        process.end_on_ctrl_c(interrupted)
     try:
         yield
     except CommandError as error:
@@ -261,7 +261,7 @@ def reported_errors(arguments, interrupted=RESUMABLE):
     except KeyboardInterrupt:  # Where it has something to tidy up, or this is not a command.
         sys.exit(_fail(f"\nInterrupted. {interrupted}", 130))
     finally:
-        interrupts.ignore_from_now_on()
+        process.ignore_ctrl_c()
 
 
 def _fail(message, status):

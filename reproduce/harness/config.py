@@ -21,8 +21,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 import yaml
 
-from reproduce.harness.errors import ConfigError
-from reproduce.harness.messages import one_line
+from reproduce.harness.errors import ConfigError, one_line
 
 CHARACTERS = 100_000  # of a file
 LARGEST = 10**9  # of integers that are to be positive: more iterations, or units, never end

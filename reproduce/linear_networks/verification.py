@@ -8,7 +8,7 @@ import numpy as np
 from reproduce import linear_networks
 from reproduce.harness.prefix import Prefix, start
 from reproduce.harness.records import rebuilt
-from reproduce.linear_networks.optimum import optimum
+from reproduce.linear_networks.exact import end_to_end, gradient_flow, optimum
 
 # A sum over 2565 examples differs, in another order, by about the root of their number in last
 # bits; measured on data for other machines: up to 46. Four times that.
@@ -109,8 +109,6 @@ def _descents(curves, task, least, iterations, bar):
 
 
 def _flow(recorded, task, least, iterations):
-    from reproduce.linear_networks.gradient_flow import end_to_end, gradient_flow
-
     d = task.features.shape[1]
     times = np.array([t for t, _ in start(recorded.curve, iterations)])
 

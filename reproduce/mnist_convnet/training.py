@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 
 from reproduce.mnist_convnet.network import build_network
-from reproduce.mnist_convnet.tutorial import ClassicMomentum
 
 LOG_EVERY = 100  # steps, in the tutorial's log
 
@@ -185,3 +184,30 @@ def normalized(images):
 def _error(network, images, labels):
     logits = network.predict(normalized(images), batch_size=500, verbose=0)
     return float(100 * np.mean(np.argmax(logits, axis=1) != labels))
+
+
+class ClassicMomentum(keras.optimizers.Optimizer):
+    """TensorFlow 1's momentum: `v <- momentum * v + g; w <- w - learning_rate * v`.
+
+    Keras folds the learning rate into `v`, which differs wherever the rate changes.
+    """
+
+    def __init__(self, learning_rate, momentum, **kwargs):
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.momentum = momentum
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        self.velocities = self.add_optimizer_variables(variables, "velocity")
+
+    def update_step(self, gradient, variable, learning_rate):
+        velocity = self.velocities[self._get_variable_index(variable)]
+        tf.raw_ops.ResourceApplyMomentum(
+            var=variable.handle,
+            accum=velocity.value.handle,
+            lr=tf.cast(learning_rate, variable.dtype),
+            grad=gradient,
+            momentum=tf.cast(self.momentum, variable.dtype),
+        )

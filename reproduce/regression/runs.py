@@ -6,8 +6,7 @@ from reproduce import linear_networks, paper
 from reproduce.claims.regression import PLATEAU
 from reproduce.harness import curves, tensorboard
 from reproduce.harness.records import rebuilt
-from reproduce.linear_networks.gradient_flow import end_to_end, gradient_flow, sharpness
-from reproduce.linear_networks.optimum import optimum
+from reproduce.linear_networks.exact import end_to_end, gradient_flow, optimum, sharpness
 
 POINTS = 120  # on a curve, log-spaced, besides the iterations of the paper's digitised points
 

@@ -50,7 +50,21 @@ class Config:
                 )
 
 
-def of_variants(settings, seeds):
+def plan(settings, arms, seeds, data_dir):
+    """The runs of the arms, a list: a run for each loss on each problem.
+
+    Args:
+        settings: A `Config`. `arms`: of "variants" and "tasks".
+        seeds: That measure. `data_dir`: the user's folder of data, or None.
+    """
+    makers = {
+        "variants": lambda: _of_variants(settings, seeds),
+        "tasks": lambda: _of_tasks(settings, seeds, data_dir),
+    }
+    return [run for arm, of in makers.items() if arm in arms for run in of()]
+
+
+def _of_variants(settings, seeds):
     """A run for each loss on each variant of the full data."""
     for problem in settings.problems:
         for p in settings.powers:
@@ -70,7 +84,7 @@ def of_variants(settings, seeds):
         )
 
 
-def of_tasks(settings, seeds, data_dir):
+def _of_tasks(settings, seeds, data_dir):
     """A run for each loss on each task that is to be had, the rates refined."""
     for task in settings.tasks:
         if not problems.is_there(task, data_dir):

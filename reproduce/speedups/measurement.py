@@ -16,7 +16,7 @@ def measure(run, task, work):
     gets sooner to this share of the loss at zero, of the rates and of those of the `refinement`
     around the best of them. It is the worst of the selection seeds that counts.
     """
-    from reproduce.linear_networks.optimum import optimum
+    from reproduce.linear_networks.exact import optimum
 
     settings, seeds = run.settings, run.settings["seeds"]
     p, steps, depths, rates = (settings[name] for name in ("p", "steps", "depths", "rates"))

@@ -12,6 +12,13 @@ NOT_SHIPPED = ("elevators", "pol")  # They are in a folder of the user's.
 TASKS = SHIPPED + NOT_SHIPPED
 
 
+def full(data_dir):
+    """The full data, Ethanol; raises a DataError if it is damaged."""
+    from reproduce import data
+
+    return data.load_ethanol(data_dir)
+
+
 def is_there(problem, data_dir):
     """Whether the data of a problem is in the repository, or in the user's folder."""
     from reproduce import data

@@ -15,7 +15,7 @@ import sys
 import pytest
 
 from reproduce import figure5_right
-from reproduce.harness.printed import tensorboard_page
+from reproduce.harness.work import tensorboard_page
 
 webdriver = pytest.importorskip("selenium.webdriver")
 ui = pytest.importorskip("selenium.webdriver.support.ui")

@@ -26,7 +26,7 @@ from reproduce import (
 from reproduce.harness import cli, config, records
 from reproduce.harness.errors import ConfigError
 from reproduce.harness.results_folder import ResultsFolder
-from reproduce.linear_networks.optimum import optimum
+from reproduce.linear_networks.exact import optimum
 from reproduce.regression import conclusion, runs
 from reproduce.regression.configuration import Config, plan
 

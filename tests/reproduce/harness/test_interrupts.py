@@ -31,7 +31,7 @@ KILL = "os.kill(os.getpid(), signal.SIGINT)"
 
 def command(body, *after):
     """A program that does this as a command does, and then that."""
-    imports = "from reproduce.harness import cli, interrupts"
+    imports = "from reproduce.harness import cli, process"
     work = f"with cli.reported_errors(arguments=None):\n{textwrap.indent(body, '    ')}"
     return "\n".join([imports, work, *after])
 
@@ -78,7 +78,7 @@ def test_a_command_ends_at_once_and_what_it_printed_is_there(where):
 def test_what_has_something_to_tidy_up_does_so():
     body = f"""
 try:
-    with interrupts.raised(): {KILL}
+    with process.ctrl_c_raised(): {KILL}
 finally:
     print('printed before')
 """
@@ -87,7 +87,7 @@ finally:
 
 def test_after_tidying_up_it_ends_at_once_again():
     body = f"""
-with interrupts.raised(): print('printed before')
+with process.ctrl_c_raised(): print('printed before')
 try: {KILL}
 except BaseException: time.sleep(60)
 """

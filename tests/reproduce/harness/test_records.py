@@ -9,7 +9,7 @@ import pytest
 
 from reproduce.harness import records, results_folder
 from reproduce.harness.errors import RecordsError
-from reproduce.harness.provenance import provenance
+from reproduce.harness.records import provenance
 from reproduce.harness.work import Alone
 
 IDENTITY = {"figure": "f", "config": {"steps": 3}, "data": {"fingerprint": "a"}}

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from reproduce.linear_networks.gradient_flow import (
+from reproduce.linear_networks.exact import (
     end_to_end,
     gradient_flow,
     jacobian,

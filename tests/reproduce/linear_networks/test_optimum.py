@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from reproduce.linear_networks import optimum as module
-from reproduce.linear_networks.optimum import NotConvergedError, optimum
+from reproduce.linear_networks import exact as module
+from reproduce.linear_networks.exact import NotConvergedError, optimum
 
 
 def problem(condition=10.0):

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from reproduce import mnist_convnet
 from reproduce.mnist_convnet import Training, build_network
-from reproduce.mnist_convnet.tutorial import ClassicMomentum
+from reproduce.mnist_convnet.training import ClassicMomentum
 from tfoverparam import FactorizedDense
 
 TRAINING = Training(

@@ -13,9 +13,9 @@ from reproduce import __main__
 ROOT = pathlib.Path(__file__).parents[3]
 START = """
 import os, signal, sys
-from reproduce.harness import interrupts, startup
+from reproduce.harness import process
 """
-IMPORT = "startup.import_tensorflow()"
+IMPORT = "process.import_tensorflow()"
 NOISE = "import os; os.write(2, b'noise\\n')"
 LATER = f"""{START}{IMPORT}
 os.write(2, b'later\\n')
@@ -66,7 +66,7 @@ INTERRUPTED = f"{NOISE}\nimport signal, time; os.kill(os.getpid(), signal.SIGINT
 
 
 def test_ctrl_c_ends_a_command_with_its_line_alone(run):
-    command = f"{START}interrupts.end_at_once('Go on.')\n{IMPORT}"
+    command = f"{START}process.end_on_ctrl_c('Go on.')\n{IMPORT}"
     assert run(command, INTERRUPTED) == (130, "", "\nInterrupted. Go on.\n")
 
 
@@ -86,12 +86,12 @@ except OSError: print('closed')
 
 
 def test_where_no_file_can_be_made_it_is_seen(run):
-    program = f"{START}startup.tempfile.tempdir = '/nowhere'\n{IMPORT}"
+    program = f"{START}process.tempfile.tempdir = '/nowhere'\n{IMPORT}"
     assert run(program) == (0, "keras\n", "noise\n")
 
 
 def test_another_backend_is_refused_before_anything_is_imported(run):
-    program = f"{START}try: {IMPORT}\nexcept startup.UsageError as error: print(error)"
+    program = f"{START}try: {IMPORT}\nexcept process.UsageError as error: print(error)"
     status, printed, seen = run(program, KERAS_BACKEND="jax")
     assert (status, seen) == (0, "")
     assert printed == (
