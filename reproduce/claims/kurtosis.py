@@ -80,11 +80,16 @@ def iterations(record, depth, share=None):
 
 def speedup(record, share=None):
     """How many times sooner the better of depth 2 and 3 is there, medians; and that depth."""
-    single = iterations(record, 1, share)
-    single = np.median(single[np.isfinite(single)])
+    single = _median_arrival(record, 1, share)
     found = {depth: single / np.median(iterations(record, depth, share)) for depth in (2, 3)}
     depth = max(found, key=lambda depth: found[depth])
     return float(found[depth]), depth
+
+
+def _median_arrival(record, depth, share=None):
+    """The median iterations of those runs that get there."""
+    found = iterations(record, depth, share)
+    return np.median(found[np.isfinite(found)])
 
 
 def correlation(records, share=None):
@@ -121,7 +126,7 @@ def _words(rho, low, high):
 
 def _cell(record):
     factor, depth = speedup(record)
-    single, deep = (np.median(iterations(record, each)) for each in (1, depth))
+    single, deep = _median_arrival(record, 1), np.median(iterations(record, depth))
     rates = record.results["rates"]
     share = goal(record) / record.results["at_zero"]
     took = f"{deep:.0f}" if np.isfinite(deep) else "never"
