@@ -74,9 +74,9 @@ class Figure(experiment.Experiment):
         return joined(settings.batch_size)
 
     def load(self, arguments):
-        from reproduce.data.mnist import load_mnist
+        from reproduce import data
 
-        return load_mnist(arguments.data_dir)
+        return data.load_mnist(arguments.data_dir)
 
     def plan(self, settings, arguments):
         seeds = [TUTORIAL_SEED] if arguments.tutorial_seeds else arguments.seeds
