@@ -12,6 +12,7 @@ import time
 
 from reproduce import claims
 from reproduce.harness import cli
+from reproduce.harness.files import held
 from reproduce.harness.process import import_tensorflow
 from reproduce.harness.records import NO_DATA, provenance
 from reproduce.harness.results_folder import ResultsFolder, summary
@@ -47,7 +48,7 @@ def _go(experiment, arguments, settings, team):
         with folder.reserved(group, together, team) as (group, work.checkpoint):
             for record in _records(experiment, group, dataset, settings, work) if group else ():
                 folder.save(record)
-    with folder.concluding():
+    with held(folder.path, ["the conclusion"]):  # It is made of all records.
         conclusion = _conclude(experiment, folder, dataset, settings, work)
     print_results(experiment, runs, folder, conclusion, work)
     team.wait_for_all()

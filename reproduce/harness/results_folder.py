@@ -122,10 +122,6 @@ class ResultsFolder:
             for path in folder.glob(f"checkpoint-{name}*.npz"):
                 path.unlink(missing_ok=True)
 
-    def concluding(self):
-        """A context that keeps other processes from writing what is made of all records."""
-        return held(self.path, ["the conclusion"])
-
     def has(self, run):
         """Whether this `harness.records.Run` is finished.
 

@@ -32,9 +32,9 @@ class RegressionFigure(Experiment):
         self.tables: Callable = tables or (lambda records: {})
 
     def load(self, arguments):
-        from reproduce.data.ethanol import load_ethanol
+        from reproduce import data
 
-        return load_ethanol(arguments.data_dir)
+        return data.load_ethanol(arguments.data_dir)
 
     def plan(self, settings, arguments):
         return plan(settings, arguments.seeds, plotted_only="all" not in arguments.arms)
@@ -60,7 +60,7 @@ class RegressionFigure(Experiment):
         return {"distance": distance, "iterations": t, "diverged at": diverged_at}
 
     def conclude(self, records, settings, work):
-        derived = _as_stated(records, settings)
+        derived = as_stated(records, settings)
         return Conclusion(
             self.verdicts(records),
             {**self.tables(records), **_tables(records, [*records, *derived], settings)},
@@ -114,7 +114,7 @@ def _tables(finished, named, settings):
     return result
 
 
-def _as_stated(finished, settings):
+def as_stated(finished, settings):
     """What the paper's text says to plot, where several rates are run: `checks.as_stated`.
 
     Returns:
