@@ -30,6 +30,7 @@ def test_the_readme_s_examples_run():
     assert int(names["model"].optimizer.iterations) == 4  # two epochs of two batches
 
 
+@pytest.mark.slow
 def test_the_guide_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run((ROOT / "docs/guide.md").read_text(encoding="utf-8"), "guide.md")

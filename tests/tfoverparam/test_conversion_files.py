@@ -370,6 +370,7 @@ LOAD_ELSEWHERE = """
 """
 
 
+@pytest.mark.slow
 def test_a_collapsed_model_loads_where_the_package_is_not_installed(tmp_path):
     model = made_by_constructors()
     inputs = drawn(2, 4, 6, 6, 2)
