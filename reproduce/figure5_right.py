@@ -15,6 +15,7 @@ from reproduce import experiment
 from reproduce.claims.figure5_right import PANEL, distances, tables, verdicts
 from reproduce.harness.errors import UsageError
 from reproduce.mnist_convnet import NETWORKS, TAGS, TUTORIAL_SEED, Config, plan
+from reproduce.paper import plots
 
 ONE_MACHINE, MULTI_WORKER = "one-machine", "multi-worker"
 STEP = "training step"
@@ -102,8 +103,6 @@ class Figure(experiment.Experiment):
 
     def draw(self, records, settings, path):
         """The paper's figure, then what it is made of, then what the penalty acts on; a picture."""
-        from reproduce.paper import plots
-
         last = max((record.curves[PANEL][-1][0] for record in records), default=settings.steps)
         blue, red, *others = plots.COLOURS
         colours = dict(zip(NETWORKS, (blue, red)))

@@ -6,6 +6,7 @@ import dataclasses
 from reproduce import paper
 from reproduce.claims import regression as checks
 from reproduce.experiment import Conclusion, Experiment
+from reproduce.paper import plots
 from reproduce.regression.configuration import Config, plan
 
 HORIZONS = (0.01, 0.1, 0.4, 1.0)  # of the iterations, at which the best rates are compared
@@ -70,8 +71,6 @@ class RegressionFigure(Experiment):
 
     def draw(self, records, settings, path):
         """A panel each: what the paper plots, median and band over the seeds, with its curves."""
-        from reproduce.paper import plots
-
         plot, axes = plots.new_figure(len(settings.panels), self.title)
         for panel, panel_axes in zip(settings.panels, axes):
             mine = [record for record in records if record.panel == panel.name]

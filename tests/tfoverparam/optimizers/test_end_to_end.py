@@ -238,7 +238,7 @@ def test_a_convolution_kernel_is_a_matrix_of_receptive_field_by_output_channels(
     np.testing.assert_allclose(kernel, start - direction.reshape(start.shape), atol=2e-4)
 
 
-@pytest.mark.parametrize("refresh_every", [1, 3])
+@pytest.mark.parametrize("refresh_every", [pytest.param(1, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("name", in_part_slow("momentum", "adam", "average", "accumulation"))
 def test_a_saved_model_goes_on_as_if_it_had_not_been_interrupted(name, refresh_every, tmp_path):
     if name == "average" and keras.backend.backend() == "jax":
@@ -282,6 +282,7 @@ def test_mixed_float16_trains_with_keras_own_loss_scaling():
     assert history[-1] < history[0]
 
 
+@pytest.mark.slow
 @pytest.mark.jit_compile
 def test_jit_compiled_training_is_the_same_to_rounding():
     ours = fit(EndToEnd(optimizers.SGD(0.05), depth=3), jit_compile=True)
