@@ -29,6 +29,7 @@ def tables(records):
         {
             "task": name,
             "kurtosis": f"{_kurtosis(records, name):.3g}",
+            **{f"p = {p}": "" for p in POWERS},
             **{f"p = {r.settings['p']}": _cell(r) for r in select(records, problem=name)},
         }
         for name in tasks
