@@ -1,5 +1,7 @@
 """Files of converted models: what the plain model reads, and how training goes on exactly."""
 
+import importlib
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -403,21 +405,35 @@ def test_export_as_a_tensorflow_model(is_collapsed, tmp_path):
     np.testing.assert_allclose(served, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+def litert_interpreter():
+    """LiteRT's own, or the one in TensorFlow, which that is to replace."""
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        return tf.lite.Interpreter
+    return importlib.import_module("ai_edge_litert.interpreter").Interpreter
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow("Keras exports to LiteRT by other packages elsewhere")
+@pytest.mark.filterwarnings("ignore:\\s*Warning. tf.lite.Interpreter is deprecated:UserWarning")
 def test_export_to_litert(tmp_path):
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
     model = made_by_constructors()
     inputs = drawn(2, 1, 6, 6, 2)
     expected = model.predict(inputs, verbose=0)
     collapse(model).export(tmp_path / "model.tflite", format="litert", verbose=False)
-    runner = interpreter.Interpreter(str(tmp_path / "model.tflite")).get_signature_runner()
+    runner = litert_interpreter()(str(tmp_path / "model.tflite")).get_signature_runner()
     (name,) = runner.get_input_details()
     (served,) = runner(**{name: inputs}).values()
     np.testing.assert_allclose(served, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
+@pytest.mark.tensorflow("Keras exports to ONNX by other packages elsewhere")
+@pytest.mark.filterwarnings("ignore:In the future .np.object. will be:FutureWarning")  # tf2onnx
 def test_export_to_onnx(tmp_path):
-    pytest.importorskip("tf2onnx" if keras.backend.backend() == "tensorflow" else "onnx")
-    runtime = pytest.importorskip("onnxruntime")
+    for package in ("tf2onnx", "onnxruntime"):
+        pytest.importorskip(package, reason="needs pip install 'tfoverparam[export]'")
+    import onnxruntime as runtime
+
     model = made_by_constructors()
     inputs = drawn(2, 4, 6, 6, 2)
     expected = model.predict(inputs, verbose=0)
