@@ -15,8 +15,8 @@ For models of every kind, how much of the parameters of their kernels becomes pr
 A kernel is here any weight that is more than a vector, embeddings and biases apart: what a layer
 multiplies by in a way of its own counts too. What is left is named. For each model a test converts
 it, trains it for a step and collapses it, and compares outputs, classes and methods
-(`tests/tfoverparam/test_zoo.py`); of those with 1000 classes and of NASNetLarge only the kernels
-are counted. The models are small, of 5 classes if nothing else is said, without pretrained weights.
+(`tests/tfoverparam/test_zoo.py`); of NASNetLarge, which is large, only the kernels are counted. The
+models are small, without pretrained weights.
 
 Depthwise kernels are left by default: the matrices that they are have one column each, one for a
 channel. So there are two shares: of all kernels, and of those that are not depthwise.
