@@ -30,6 +30,8 @@ from keras.optimizers import SGD, Muon  # noqa: E402
 from tfoverparam import EndToEnd  # noqa: E402
 
 STEPS = 10
+# Of a `fit`, whose start takes as long as some steps.
+FIT_STEPS = 100
 RATE = 1e-3
 SHAPES = ((512, 512), (1024, 1024), (3136, 512), (128, 1))
 # Width 128, 4 layers: query, key, value and output of attention, the two maps of the network

@@ -93,12 +93,14 @@ class Stack:
 
         def follow():
             if tracked_basis.is_tracked(depth):
-                return tracked_basis.tracked_direction(kernel, gradient, basis, depth)
+                # Bases that are to stand for several steps are turned in each of those that follow.
+                near = None if is_refreshed is True else 1e-9
+                return tracked_basis.tracked_direction(kernel, gradient, basis, depth, near)
             found = tracked_basis.decompose(kernel)
             return tracked_basis.direction(gradient, found, depth), found
 
         def stay():
-            return tracked_basis.stale_direction(kernel, gradient, basis, depth), basis
+            return tracked_basis.direction(gradient, basis, depth), basis
 
         # Computed under the condition, assigned outside: on some backends a branch of a condition
         # cannot assign.
