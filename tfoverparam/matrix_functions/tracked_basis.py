@@ -173,41 +173,34 @@ def _step_with_u(kernel, gradient, basis, depth, scale, near):
     is_tall = kernel.shape[-2] > size
 
     def see(u, v):
-        """`U' kernel`, `B = U' kernel V`, what is outside of U; and how far off they are."""
+        """`U' kernel`; s and E; the means of its squares, and of what is outside; how off it is."""
         u_kernel = ops.matmul(transpose(u), kernel)
-        b = ops.matmul(u_kernel, v / scale)
-        s, e = split_diagonal(b)
+        s, e = split_diagonal(ops.matmul(u_kernel, v / scale))
         squared = ops.square(e)
-        rest = ops.sum(squared, axis=(-2, -1))
-        whole = inside = rest + ops.sum(ops.square(s), axis=-1)
+        rows, columns = ops.mean(squared, axis=-1), ops.mean(squared, axis=-2)
+        rest = size * ops.sum(rows, axis=-1)
+        whole = rest + ops.sum(ops.square(s), axis=-1)
         if is_tall:
-            whole = ops.sum(ops.square(kernel / scale), axis=(-2, -1))
-        outside = ops.maximum(whole - inside, 0.0)
-        whole = ops.maximum(whole, TINY)
-        off = (rest + outside) / whole
-        row, column = softened(s, squared, outside, depth)
-        error = _error(squared, row, column, depth)
+            inside, whole = whole, ops.sum(ops.square(kernel / scale), axis=(-2, -1))
+            outside = ops.maximum(whole - inside, 0.0)[..., None] / size
+            rest, columns = rest + size * outside[..., 0], columns + outside / size
+        off = rest / ops.maximum(whole, TINY)
+        row, column = _root(s, rows, depth), _root(s, columns, depth)
+        error = _error(squared, row ** (depth - 1), column ** (depth - 1), row)
         if is_tall:
-            missed = (outside / size)[..., None] / (column ** (depth - 1) + TINY)
-            missed = ops.sqrt(ops.mean(ops.square(missed), axis=-1))
-            error = error + off + missed / (ops.max(column, axis=-1) + TINY)
-        return u_kernel, b, outside, ops.sqrt(off), ops.max(error)
+            missed = ops.sqrt(ops.mean(ops.square(outside / column ** (depth - 1)), axis=-1))
+            error = error + off + missed / ops.max(column, axis=-1)
+        return u_kernel, s, e, rows, columns, ops.sqrt(off), ops.max(error)
 
-    def softened(s, squared, outside, n):
-        """The n-th roots of s^2, as they are for rows and for columns of E."""
-        rows = ops.mean(squared, axis=-1)
-        columns = ops.mean(squared, axis=-2) + outside[..., None] / size**2
-        return [ops.power(ops.square(s) + each, 1 / n) for each in (rows, columns)]
-
-    def turn(u, v, b):
-        x, y = rotations(*split_diagonal(b))
+    def turn(u, v, s, e):
+        x, y = rotations(s, e)
         v_new = v + ops.matmul(v, second_order(y) + orthonormality_defect(v))
         defect = orthonormality_defect(u)
         step = second_order(x) + defect
         if not is_tall:
             return u + ops.matmul(u, step), v_new
         # U + R z, to second order, where R = kernel V - U (U' U)^-1 B is what is outside of U.
-        m, s = ops.matmul(kernel, v / scale), split_diagonal(b)[0]
+        m, b = ops.matmul(kernel, v / scale), with_diagonal(e, s)
         r = ops.sum(ops.square(m), axis=-2) - ops.sum(ops.square(b), axis=-2)
         r = ops.maximum(r, 0.0)
         z = s / (ops.square(s) + DAMPING * r + TINY)
@@ -216,22 +209,21 @@ def _step_with_u(kernel, gradient, basis, depth, scale, near):
         return u + ops.matmul(u, step) + m * z[..., None, :], v_new
 
     seen = see(basis.u, basis.v)
-    def turn_and_see(u, v, _, b, *others):
-        bases = turn(u, v, b)
+
+    def turn_and_see(u, v, _, s, e, *others):
+        bases = turn(u, v, s, e)
         return *bases, *see(*bases)
 
     state = _turned(turn_and_see, near, basis.u, basis.v, *seen)
-    u, v, u_kernel, b, outside, _, error = state
+    u, v, u_kernel, s, e, rows, columns, _, error = state
     is_near = _is_near(seen, error)
-    s, e = split_diagonal(b)
-    squared = ops.square(e)
     if depth > 2:
         equals = _among_equals(error, s, e)
 
     def powers(n):
         root = ops.power(ops.square(s), 1 / n)
-        row, column = softened(s, squared, outside, n)
-        sums = power_sum(row[..., :, None], column[..., None, :], n) + TINY
+        row, column = _root(s, rows, n), _root(s, columns, n)
+        sums = power_sum(row[..., :, None], column[..., None, :], n)
         left, right = e * s[..., None, :], s[..., :, None] * e
         left, right = left + transpose(left), right + transpose(right)
         if n > 2:
@@ -239,7 +231,7 @@ def _step_with_u(kernel, gradient, basis, depth, scale, near):
         return (
             with_diagonal(left / sums, root),
             with_diagonal(right / sums, root),
-            s / (column ** (n - 1) + TINY),
+            s / column ** (n - 1),
         )
 
     u_gradient = ops.matmul(transpose(u), gradient)
@@ -250,7 +242,7 @@ def _step_with_u(kernel, gradient, basis, depth, scale, near):
         h = ops.matmul(transpose(v / scale), ops.matmul(h, v))
         x, y, f = chain((None, None, IDENTITY), depth, tall_vectors_with_u(powers, g, h))
         y = ops.matmul(y, back)
-        found = ops.matmul(u, ops.matmul(x, back) - ops.matmul(b, y))
+        found = ops.matmul(u, ops.matmul(x, back) - ops.matmul(with_diagonal(e, s), y))
         found = found + ops.matmul(kernel, ops.matmul(v / scale, y))
         found = found + ops.matmul(gradient, ops.matmul(v, ops.matmul(f, back)))
     else:
@@ -261,34 +253,30 @@ def _step_with_u(kernel, gradient, basis, depth, scale, near):
 
 def _step_without_u(kernel, gradient, basis, depth, scale, near):
     def see(v):
-        """`M = kernel V`, `M' M`; and how far off it is."""
+        """`M = kernel V`; the diagonal of `M' M` and its rest; and how far off it is."""
         m = ops.matmul(kernel, v / scale)
-        gram = ops.matmul(transpose(m), m)
-        squares, e = split_diagonal(gram)
+        squares, e = split_diagonal(ops.matmul(transpose(m), m))
         squared = ops.square(e)
         rest = ops.sum(squared, axis=(-2, -1))
-        whole = rest + ops.sum(ops.square(squares), axis=-1)
-        root = ops.power(squares, 1 / depth)
-        squared = squared / (squares[..., :, None] + squares[..., None, :] + TINY)
-        off = rest / ops.maximum(whole, TINY)
+        off = rest / ops.maximum(rest + ops.sum(ops.square(squares), axis=-1), TINY)
         # Inverse powers weigh more.
-        error = depth * _error(squared, root, root, depth) + off
-        return m, gram, ops.sqrt(off), ops.max(error)
+        weight = ops.power(squares + TINY, 2 - 1 / depth)
+        error = off + _error(squared, weight, weight, ops.power(squares + TINY, 1 / depth))
+        return m, squares, e, ops.sqrt(off), ops.max(error)
 
-    def turn(v, gram):
-        squares, e = split_diagonal(gram)
+    def turn(v, squares, e):
         gaps = squares[..., None, :] - squares[..., :, None]
         step = second_order(damped_rotation(e, gaps, 4)) + orthonormality_defect(v)
         return v + ops.matmul(v, step)
 
     seen = see(basis.v)
-    def turn_and_see(v, _, gram, *others):
-        v = turn(v, gram)
+
+    def turn_and_see(v, _, squares, e, *others):
+        v = turn(v, squares, e)
         return v, *see(v)
 
-    v, m, gram, _, error = _turned(turn_and_see, near, basis.v, *seen)
+    v, m, squares, e, _, error = _turned(turn_and_see, near, basis.v, *seen)
     is_near = _is_near(seen, error)
-    squares, e = split_diagonal(gram)
     equals = _among_equals(error, squares, e)
     equals = equals / (squares[..., :, None] + squares[..., None, :] + TINY)
 
@@ -314,11 +302,16 @@ def _step_without_u(kernel, gradient, basis, depth, scale, near):
     return found, u, v, s * scale[..., 0], basis.is_u_kept, is_near
 
 
-def _error(squared, row, column, depth):
-    """Estimate of what the direction lacks: of second order in E, as weighted by its roots."""
-    squared = squared / (power_sum(row[..., :, None], column[..., None, :], int(depth)) + TINY)
+def _root(s, rest, n):
+    """The n-th root of s^2, where s is not small against the rest in its row or column."""
+    return ops.power(ops.square(s) + rest + TINY, 1 / n)
+
+
+def _error(squared, row, column, root):
+    """Estimate of what the direction lacks: of second order in E, weighted as its roots are."""
+    squared = squared / (row[..., :, None] + column[..., None, :])
     both = sum(ops.mean(ops.square(ops.sum(squared, axis)), axis=-1) for axis in (-2, -1))
-    return ops.sqrt(both) / (ops.max(row, axis=-1) + TINY)
+    return ops.sqrt(both) / ops.max(root, axis=-1)
 
 
 def _among_equals(error, s, e):
