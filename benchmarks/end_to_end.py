@@ -1,6 +1,6 @@
 """The time of an update under the end-to-end rule, as a ratio to Keras's Muon in the same run.
 
-    python benchmarks/end_to_end.py [--rounds N] [--only REGEX] [--write]     some 10 minutes
+    python benchmarks/end_to_end.py [--rounds N] [--only REGEX] [--write]   some 10 minutes
     KERAS_BACKEND=jax python benchmarks/end_to_end.py --only 1024
     python benchmarks/end_to_end.py --memory
 
@@ -10,7 +10,7 @@ change in the machine's speed meets all of them. A result is the median over the
 the median over the rounds' ratios. Gradients are drawn anew for every step, and the learning
 rate is such that a step has `--step-size` times the norm of the kernel: following the bases is
 part of what is measured. `--write` puts the rows that were measured into docs/end_to_end.md, in
-place of those of the same names. `--memory` measures instead, each optimizer in a process of its own, how
+place of those of the same names. `--memory` measures, each optimizer in a process of its own, how
 far the peak of the process's memory lies above that of SGD, in multiples of the kernel (CPU only).
 """
 

@@ -121,7 +121,7 @@ def direction(gradient, basis, depth):
     )
 
 
-def tracked_direction(kernel, gradient, basis, depth, near=None):
+def tracked_direction(kernel, gradient, basis, depth, is_to_stand=False):
     """The direction of the end-to-end rule, and the bases for the next step.
 
     Products of square kernels: 8 at depth 2, 10 at depths 3 and 4, 12 at depth 8; 6 more where
@@ -132,12 +132,13 @@ def tracked_direction(kernel, gradient, basis, depth, near=None):
         kernel, gradient: Tensors of shape `(..., d, k)`.
         basis: A `Basis` of an earlier kernel.
         depth: A depth of which `is_tracked` holds.
-        near: Estimated error above which the bases are turned. Defaults to `NEAR`.
+        is_to_stand: Whether the bases are to stand as they are for some steps. Then they are
+            turned in any case, and U is as it should be where it is not kept, too.
 
     Returns:
         The direction, of shape `(..., d, k)`, NaN for a kernel that is not finite; and a `Basis`.
     """
-    near = near or NEAR[keras.backend.standardize_dtype(kernel.dtype)]
+    near = 0.0 if is_to_stand else NEAR[keras.backend.standardize_dtype(kernel.dtype)]
     arguments = (kernel, gradient, basis, depth, largest_entry(kernel), near)
     if kernel.shape[-2] == kernel.shape[-1]:
         *tracked, is_near = _step_with_u(*arguments)
@@ -217,8 +218,6 @@ def _step_with_u(kernel, gradient, basis, depth, scale, near):
     state = _turned(turn_and_see, near, basis.u, basis.v, *seen)
     u, v, u_kernel, s, e, rows, columns, _, error = state
     is_near = _is_near(seen, error)
-    if depth > 2:
-        equals = _among_equals(error, s, e)
 
     def powers(n):
         root = ops.power(ops.square(s), 1 / n)
@@ -227,7 +226,7 @@ def _step_with_u(kernel, gradient, basis, depth, scale, near):
         left, right = e * s[..., None, :], s[..., :, None] * e
         left, right = left + transpose(left), right + transpose(right)
         if n > 2:
-            left, right = left + (2 - n) / n * equals, right + (2 - n) / n * equals
+            left, right = _with_equals(error, s, e, (left, right), (2 / n - 1, 2 / n - 1))
         return (
             with_diagonal(left / sums, root),
             with_diagonal(right / sums, root),
@@ -277,18 +276,17 @@ def _step_without_u(kernel, gradient, basis, depth, scale, near):
 
     v, m, squares, e, _, error = _turned(turn_and_see, near, basis.v, *seen)
     is_near = _is_near(seen, error)
-    equals = _among_equals(error, squares, e)
-    equals = equals / (squares[..., :, None] + squares[..., None, :] + TINY)
 
     def powers(n):
         root = ops.power(squares, 1 / n)
         row, column = root[..., :, None], root[..., None, :]
-        sums = power_sum(row, column, n)
-        quotients = (e + (1 / n - 1) * equals) / sums
         inverse = 1 / root ** (n - 1)
-        inverse_quotients = power_sum(row, column, n - 1) * (e + (1 / n - 2) * equals) / sums
-        inverse_quotients = inverse_quotients * inverse[..., :, None] * -inverse[..., None, :]
-        return with_diagonal(quotients, root), with_diagonal(inverse_quotients, inverse)
+        factors = [(p - 1) / (2 * squares + TINY)[..., :, None] for p in (1 / n, 1 / n - 1)]
+        e_root, e_inverse = _with_equals(error, squares, e, (e, e), factors)
+        sums = power_sum(row, column, n)
+        e_inverse = e_inverse * (power_sum(row, column, n - 1) / sums)
+        e_inverse = e_inverse * inverse[..., :, None] * -inverse[..., None, :]
+        return with_diagonal(e_root / sums, root), with_diagonal(e_inverse, inverse)
 
     t = ops.matmul(ops.matmul(transpose(m), gradient), v)
     y, f = chain((None, IDENTITY), depth, tall_vectors_without_u(powers, t))
@@ -298,7 +296,7 @@ def _step_without_u(kernel, gradient, basis, depth, scale, near):
     )
     s = ops.sqrt(ops.maximum(squares, 0.0))
     is_near = ops.logical_and(is_near, _is_u_needed(s, SPREAD / 2) < 0.5)
-    u = m / ops.maximum(s, TINY)[..., None, :]
+    u = basis.u if near else m / ops.maximum(s, TINY)[..., None, :]
     return found, u, v, s * scale[..., 0], basis.is_u_kept, is_near
 
 
@@ -314,10 +312,14 @@ def _error(squared, row, column, root):
     return ops.sqrt(both) / ops.max(root, axis=-1)
 
 
-def _among_equals(error, s, e):
-    return choose(
-        error > NEAR["float32"], lambda: square_among_equals(s, e), lambda: ops.zeros_like(e)
-    )
+def _with_equals(error, s, e, numerators, factors):
+    """Numerators with what they lack of second order among equals, where it matters."""
+
+    def add():
+        square = square_among_equals(s, e)
+        return tuple(each + factor * square for each, factor in zip(numerators, factors))
+
+    return choose(error > NEAR["float32"], add, lambda: tuple(numerators))
 
 
 def _is_near(seen, error):

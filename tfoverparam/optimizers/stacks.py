@@ -93,9 +93,8 @@ class Stack:
 
         def follow():
             if tracked_basis.is_tracked(depth):
-                # Bases that are to stand for several steps are turned in each of those that follow.
-                near = None if is_refreshed is True else 1e-9
-                return tracked_basis.tracked_direction(kernel, gradient, basis, depth, near)
+                is_to_stand = is_refreshed is not True
+                return tracked_basis.tracked_direction(kernel, gradient, basis, depth, is_to_stand)
             found = tracked_basis.decompose(kernel)
             return tracked_basis.direction(gradient, found, depth), found
 
