@@ -129,4 +129,5 @@ def stacks_of(targets, variables) -> list[Stack]:
 
 
 def _identity(shape, dtype=None):
-    return ops.broadcast_to(ops.eye(*shape[-2:], dtype=dtype), shape)
+    # Not broadcast: PyTorch could not write to its elements, which share memory.
+    return ops.zeros(shape, dtype) + ops.eye(*shape[-2:], dtype=dtype)
