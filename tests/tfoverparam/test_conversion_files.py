@@ -180,6 +180,7 @@ def test_resumed_from_weights_and_optimizer(whole, tmp_path):
     assert_same_weights(fitted(model, epochs=2, initial_epoch=1), whole)
 
 
+@pytest.mark.slow
 def test_resumed_from_a_saved_model(whole, tmp_path):
     path = tmp_path / "model.keras"
     fitted(converted()).save(path)
@@ -206,6 +207,7 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_resumed_by_backup_and_restore(whole, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fitted(converted(), epochs=2, callbacks=[backup(tmp_path), Stop()])

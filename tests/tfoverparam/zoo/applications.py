@@ -16,7 +16,7 @@ FAMILIES = [
     ("EfficientNetV2B0", 32, {}, {}),
     ("InceptionV3", 75, {}, {}),
     ("MobileNet", 32, {}, {}),
-    ("MobileNetV2", 32, {"alpha": 0.35}, {"share_of_all": 94.0, "is_quick": True}),
+    ("MobileNetV2", 32, {"alpha": 0.35}, {"share_of_all": 94.0}),
     ("MobileNetV2, 1000 classes", 32, ALL, {"is_converted": False}),
     ("MobileNetV3Small", 32, {}, {}),
     ("NASNetLarge", 32, {}, {"is_converted": False}),
