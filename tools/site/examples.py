@@ -11,7 +11,9 @@ class Examples(griffe.Extension):
     def on_instance(self, *, obj, **_):
         """Called for each object that has been collected."""
         if obj.docstring is not None:
-            obj.docstring.value = re.sub(r"^Example:$", "Examples:", obj.docstring.value, flags=re.M)
+            obj.docstring.value = re.sub(
+                r"^Example:$", "Examples:", obj.docstring.value, flags=re.M
+            )
             obj.docstring.value = _indented(obj.docstring.value)
 
 

@@ -72,7 +72,8 @@ def _link(mark, text, target, source, place, files):
         if not (ROOT / meant).exists():
             _log.warning("%s links to %s, which is not there", source, meant)
         return text
-    return f"{mark}[{text}]({posixpath.relpath(there, posixpath.dirname(place) or '.')}{hash_}{anchor})"
+    here = posixpath.dirname(place) or "."
+    return f"{mark}[{text}]({posixpath.relpath(there, here)}{hash_}{anchor})"
 
 
 def _executed(markdown):
@@ -80,6 +81,8 @@ def _executed(markdown):
     for is_code, source, output, pictures in guide.execute(markdown):
         parts.append(f"```python\n{source}\n```" if is_code else source)
         if output:
-            parts.append(f'<pre class="output" tabindex="0">{html.escape(output, quote=False)}</pre>')
+            parts.append(
+                f'<pre class="output" tabindex="0">{html.escape(output, quote=False)}</pre>'
+            )
         parts += [f'<div class="picture">{picture}</div>' for picture in pictures]
     return "\n\n".join(parts) + "\n"
