@@ -243,8 +243,12 @@ def _check_products(maps, kernels):
     """Factors must multiply to what there was, up to rounding."""
     for each, kernel in zip(maps, kernels, strict=True):
         factors = each.layer.factorized_kernels[each.variable]
+        limit = 8 * len(each.factors) * _rounding(kernel.dtype)
+        # The rounding of float32 within the limit, and half the time; else it is to be exact.
+        if factors.distance_from(kernel, "float32") <= limit:
+            continue
         gap = factors.distance_from(kernel)
-        if not gap <= 8 * len(each.factors) * _rounding(kernel.dtype):
+        if not gap <= limit:
             raise RuntimeError(
                 f"The factors of `{each.path}` do not multiply to the kernel: they are off by "
                 f"{gap:.1e} of it. The model is as it was; please report this."

@@ -29,6 +29,7 @@ def tables(records):
         {
             "task": name,
             "kurtosis": f"{_kurtosis(records, name):.3g}",
+            **{f"p = {p}": "" for p in POWERS},
             **{f"p = {r.settings['p']}": _cell(r) for r in select(records, problem=name)},
         }
         for name in tasks
@@ -138,8 +139,8 @@ def _cell(record):
 
 def _rises(records):
     statement = (
-        f"For p = {PREDICTED} the speed-up by depth rises with the kurtosis of the residual of "
-        "least squares"
+        "The speed-up by depth rises with the kurtosis of the residual of least squares "
+        f"(p = {PREDICTED})"
     )
     found = select(records, p=PREDICTED)
     if len(found) < FEWEST:
@@ -164,7 +165,7 @@ def _rises(records):
 def _accelerates(records, p):
     helps = p > 2
     words = "accelerates" if helps else "does not accelerate"
-    statement = f"For p = {p} depth {words}, task by task"
+    statement = f"Task by task, depth {words} for p = {p}"
     found = select(records, p=p)
     if len(found) < FEWEST:
         return not_run(statement, SOURCE, COMMAND, QUESTION)

@@ -3,6 +3,7 @@
 How many times sooner depth gets there: of each variant, and of each task by its kurtosis.
 """
 
+from matplotlib import ticker
 import numpy as np
 
 from reproduce.claims import kurtosis, robustness as checks, select
@@ -98,12 +99,13 @@ def _scatter(axes, finished):
         size, alpha = (40, 1.0) if strong else (16, 0.6)
         y = np.clip(y, NEVER, 1 / NEVER)
         axes.scatter(x, y, s=size, marker=marker, color=colour, alpha=alpha, label=f"p = {p}")
-        for where in zip(x, y, names) if strong else ():
+        for number, (at, factor, name) in enumerate(sorted(zip(x, y, names)) if strong else ()):
             axes.annotate(
-                where[2],
-                where[:2],
-                xytext=(5, 4),
+                name,
+                (at, factor),
+                xytext=((-7, 7)[number % 2], -4),
                 textcoords="offset points",
+                ha=("right", "left")[number % 2],
                 fontsize="small",
             )
     axes.axhline(1.0, color="black", linewidth=0.8)
@@ -114,5 +116,10 @@ def _scatter(axes, finished):
         xlabel="kurtosis of the residual of least squares",
         ylabel="times sooner than depth 1 (the better of depth 2 and 3)",
     )
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+        axis.set_minor_locator(ticker.NullLocator())
+    axes.margins(x=0.15, y=0.08)
     axes.grid(True, alpha=0.3)
     axes.legend(fontsize="small")

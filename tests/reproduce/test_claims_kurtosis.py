@@ -84,12 +84,12 @@ def test_the_verdict_is_that_of_the_interval(factors, expected):
 
 def test_tasks_on_which_depth_accelerates_are_counted():
     found = tasks((1.0, 1.05, 2.0, 3.0, 4.0))
-    four = verdict(found, "For p = 4 depth")
+    four = verdict(found, "for p = 4")
     assert four.verdict == claims.PARTLY and four.measured.startswith("on 3 of 5 tasks: task4 4.0")
-    assert verdict(tasks((2.0,) * 5), "For p = 4 depth").verdict == claims.HOLDS
-    assert verdict(tasks((1.0,) * 5, p=2), "For p = 2 depth").verdict == claims.HOLDS
-    assert verdict(tasks((2.0,) * 5, p=2), "For p = 2 depth").verdict == claims.FAILS
-    assert verdict(found[:4], "For p = 4 depth").verdict == claims.NOT_RUN
+    assert verdict(tasks((2.0,) * 5), "for p = 4").verdict == claims.HOLDS
+    assert verdict(tasks((1.0,) * 5, p=2), "for p = 2").verdict == claims.HOLDS
+    assert verdict(tasks((2.0,) * 5, p=2), "for p = 2").verdict == claims.FAILS
+    assert verdict(found[:4], "for p = 4").verdict == claims.NOT_RUN
     assert verdict(found[:4], "rises with the kurtosis").verdict == claims.NOT_RUN
 
 

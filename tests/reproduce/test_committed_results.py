@@ -14,7 +14,6 @@ from reproduce import (
     figure4_right,
     figure5_left,
     figure5_right,
-    horizon,
     robustness,
 )
 from reproduce.claims import headlines
@@ -24,7 +23,7 @@ from reproduce.speedups import problems
 EXPERIMENTS = {
     **{
         module.FIGURE.name: module.FIGURE
-        for module in (figure2, figure3, figure4_left, figure4_right, figure5_left, horizon)
+        for module in (figure2, figure3, figure4_left, figure4_right, figure5_left)
     },
     "figure5_right": figure5_right.Figure(),
     "robustness": robustness.Robustness(),
