@@ -1,9 +1,12 @@
 """Balanced factors (Equation 7), and the distance from balance."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
 
+from tfoverparam.annotations import Tensor, Widths
 from tfoverparam.arguments import (
     check_chain,
     check_finite,
@@ -15,7 +18,9 @@ from tfoverparam.arguments import (
 from tfoverparam.lapack import one_thread
 
 
-def balanced_factors(kernel, depth, hidden_units=None, seed=0):
+def balanced_factors(
+    kernel: Tensor, depth: int, hidden_units: Widths = None, seed: int = 0
+) -> list[Tensor]:
     """Factors of `kernel` that satisfy Equation 7, the balance that Theorem 1 asks for.
 
     With the thin singular value decomposition `kernel = U S V'` they are
@@ -145,7 +150,7 @@ def _singular_value_decomposition(kernel):
     return None, np.where(s < 0, -q, q), np.abs(s)[..., 0, :], v, None
 
 
-def imbalance(factors):
+def imbalance(factors: Sequence[Tensor]) -> Tensor:
     """How far `factors` are from the balance of Equation 7, relative to their own size.
 
     The largest Frobenius norm of `W_(j+1)' W_(j+1) - W_j W_j'` (in Keras's orientation:
