@@ -7,7 +7,6 @@
 
 import contextlib
 import dataclasses
-import itertools
 import time
 
 from reproduce import claims
@@ -31,26 +30,39 @@ def main(experiment, arguments=None):
 def _go(experiment, arguments, settings, team):
     dataset = experiment.load(arguments)
     print(dataset.description or experiment.title, flush=True)
-    runs = cli.share(arguments, cli.asked_for(experiment, arguments, settings))
     if not team.is_chief:
-        return team.follow(runs, dataset)
+        return team.follow(_known(experiment, arguments, settings, ()), dataset)
     folder = ResultsFolder.of(experiment, arguments, settings, dataset)
     cli.check_data(folder, experiment, dataset)
-    missing = team.agreed(runs, [run for run in runs if not folder.has(run)], dataset)
+    runs = _known(experiment, arguments, settings, folder.records())
+    missing = team.agreed(runs, folder.missing(runs), dataset)
     work = Work(experiment, arguments, team)
     work.announce(missing, dataset)
-    names = {run.name for run in missing}
-    # The runs of a panel are trained together; where there are no panels, each by itself.
-    for _, each in itertools.groupby(runs, key=lambda run: run.panel or run.name):
-        together = list(each)
-        group = [run for run in together if run.name in names]
+    while missing:
+        # The runs of a panel are trained together; where there are no panels, each by itself.
+        panel = _panel(missing[0])
+        together = [run for run in runs if _panel(run) == panel]
+        group = [run for run in missing if _panel(run) == panel]
         with folder.reserved(group, together, team) as (group, work.checkpoint):
             for record in _records(experiment, group, dataset, settings, work) if group else ():
                 folder.save(record)
+        runs = _known(experiment, arguments, settings, folder.records())
+        missing = folder.missing(runs)
+        work.total = work.done + len(missing)
     with folder.concluding():
         conclusion = _conclude(experiment, folder, dataset, settings, work)
     print_results(experiment, runs, folder, conclusion, work)
     team.wait_for_all()
+
+
+def _known(experiment, arguments, settings, records):
+    """This process's share of the runs that are known to be needed, done or not."""
+    runs = cli.asked_for(experiment, arguments, settings, records)
+    return cli.share(arguments, runs, experiment.share_of)
+
+
+def _panel(run):
+    return run.panel or run.name
 
 
 def _records(experiment, runs, dataset, settings, work):
@@ -117,6 +129,17 @@ class Experiment:
     def plan(self, settings, arguments):
         """All runs that are asked for, a list of `harness.records.Run`."""
         return []
+
+    def next_runs(self, settings, arguments, records):
+        """The runs that are known to be needed once there are these records, done or not.
+
+        For where runs decide about others: it is asked again whenever those of a panel have ended.
+        """
+        return self.plan(settings, arguments)
+
+    def share_of(self, run):
+        """What runs have in common that `--shard` is to leave to one process."""
+        return run.name
 
     def everything(self, settings, arguments):
         """All runs of all arms; `arguments.seeds` are those of the committed records."""

@@ -141,6 +141,10 @@ class ResultsFolder:
             )
         return True
 
+    def missing(self, runs):
+        """Those of the runs that are not finished."""
+        return [run for run in runs if not self.has(run)]
+
     def save(self, record):
         """Write a finished run, whole or not at all."""
         text = json.dumps(dataclasses.asdict(record), allow_nan=False)
