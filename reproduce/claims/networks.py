@@ -192,7 +192,10 @@ def _reaches_sooner(found, optimizer, method):
         if of == optimizer and method in methods and methods[method].noise and workload != ANCHOR
     }
     for unit in ("steps", "seconds"):
-        factors = {name: 1.0 if unit == "steps" else cost(c.settings) for name, c in compared.items()}
+        factors = {
+            name: 1.0 if unit == "steps" else cost(each.settings)
+            for name, each in compared.items()
+        }
         if not compared or None in factors.values():
             continue
         effects, said = [], []
@@ -313,4 +316,3 @@ def _range(each):
     ends = {record.settings["learning_rate"]: end(record) for record in each.selection}
     good = [rate for rate, value in ends.items() if value <= 1.1 * min(ends.values())]
     return f"{min(good):g} to {max(good):g}" if good else ""
-

@@ -34,11 +34,15 @@ class CausalSelfAttention(layers.Layer):
         return self.outputs(ops.reshape(mixed, (-1, CONTEXT, WIDTH)))
 
 
-class Positions(layers.Embedding):
+class Positions(layers.Layer):
     """Adds to each position a vector of its own."""
 
+    def build(self, input_shape):
+        self.vectors = embedding(CONTEXT)
+        self.vectors.build(())
+
     def call(self, x):
-        return x + super().call(ops.arange(CONTEXT))
+        return x + self.vectors(ops.arange(CONTEXT))
 
 
 def dense(units, stddev=STDDEV, **arguments):
@@ -46,16 +50,16 @@ def dense(units, stddev=STDDEV, **arguments):
     return layers.Dense(units, kernel_initializer=start, **arguments)
 
 
-def embedding(kind, count, name):
+def embedding(count):
     start = initializers.RandomNormal(stddev=STDDEV)
-    return kind(count, WIDTH, embeddings_initializer=start, name=name)
+    return layers.Embedding(count, WIDTH, embeddings_initializer=start)
 
 
 def network():
     """From (batch, context) characters to logits of the next ones."""
     inputs = keras.Input((CONTEXT,), dtype="int32")
-    x = embedding(layers.Embedding, VOCABULARY, "characters_embedding")(inputs)
-    x = embedding(Positions, CONTEXT, "positions_embedding")(x)
+    x = embedding(VOCABULARY)(inputs)
+    x = Positions()(x)
     for _ in range(LAYERS):
         x = x + CausalSelfAttention()(layers.LayerNormalization(epsilon=1e-5)(x))
         hidden = dense(4 * WIDTH, activation="gelu")(layers.LayerNormalization(epsilon=1e-5)(x))

@@ -48,11 +48,11 @@ def _optimizer(network, settings):
 
 
 def rate_schedule(settings):
-    """A linear rise from zero, then half a cosine down to zero."""
-    steps = settings["steps"]
+    """A linear rise in the first steps, then half a cosine down to zero."""
+    rate, steps = settings["learning_rate"], settings["steps"]
     rising = max(1, round(settings["warmup"] * steps))
     return keras.optimizers.schedules.CosineDecay(
-        0.0, max(1, steps - rising), warmup_target=settings["learning_rate"], warmup_steps=rising
+        rate / rising, max(1, steps - rising), warmup_target=rate, warmup_steps=rising
     )
 
 
