@@ -15,6 +15,7 @@ COMMANDS = {
     "reproduce.figure5_left": "2",
     "reproduce.figure5_right": "20",
     "reproduce.robustness": "30",
+    "reproduce.networks": "900",
     "reproduce.data": "1",
     "reproduce.verify": "10",
     "reproduce.report": "below 1",

@@ -125,7 +125,8 @@ def _loss_after(curve, step):
     """The value of a curve, on a straight line between its points; infinite beyond its end."""
     if not curve or step > curve[-1][0]:
         return math.inf
-    return float(np.interp(step, *zip(*curve)))
+    steps, values = zip(*curve)
+    return float(np.interp(step, steps, values))
 
 
 def sooner(runs, plain, kind):
