@@ -16,6 +16,7 @@ COMMANDS = {
     "reproduce.figure5_right": "20",
     "reproduce.horizon": "50",
     "reproduce.robustness": "60",
+    "reproduce.networks": "900",
     "reproduce.data": "1",
     "reproduce.verify": "10",
     "reproduce.report": "below 1",

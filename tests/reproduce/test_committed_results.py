@@ -14,6 +14,7 @@ from reproduce import (
     figure4_right,
     figure5_left,
     figure5_right,
+    networks,
     robustness,
 )
 from reproduce.claims import headlines
@@ -26,6 +27,7 @@ EXPERIMENTS = {
         for module in (figure2, figure3, figure4_left, figure4_right, figure5_left)
     },
     "figure5_right": figure5_right.Figure(),
+    "networks": networks.Networks(),
     "robustness": robustness.Robustness(),
 }
 
