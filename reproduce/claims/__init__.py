@@ -35,7 +35,7 @@ class Verdict:
         measured: The number measured, with its unit and the number of runs.
         verdict: One of `JUDGED`, `NOT_RUN` and `NOT_COMPARABLE`.
         kind: One of `KINDS`.
-        paper: What the same criterion measures on the paper's digitised curves; empty where they
+        paper: What the same criterion measures on the paper's digitized curves; empty where they
             do not tell.
     """
 

@@ -102,7 +102,7 @@ def points(record):
 def distances(records):
     """RMS of log10(ours/paper) for every curve that the paper plots: curve to seed to number.
 
-    Over all digitised points from 1 % of the axis on. None where a run ended before.
+    Over all digitized points from 1 % of the axis on. None where a run ended before.
     """
     return {
         f"{panel} {curve}": {record.seed: distance(record, first(panel)) for record in group}
