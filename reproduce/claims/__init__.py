@@ -1,4 +1,4 @@
-"""What the paper says, as checks over records: one module a figure, each with `verdicts`.
+"""The paper's statements, as checks over records: one module per figure, each with `verdicts`.
 
 Where the paper's own curves can be measured, they are judged by the same criterion, in `paper`.
 """

@@ -1,4 +1,4 @@
-"""What the checks of all regression figures share: runs, best rates, distances, levels."""
+"""The common parts of the checks of all regression figures: runs, best rates, distances, levels."""
 
 import numpy as np
 
