@@ -6,8 +6,6 @@
 """
 
 import contextlib
-import dataclasses
-import itertools
 import time
 
 from reproduce import claims
@@ -15,8 +13,10 @@ from reproduce.harness import cli
 from reproduce.harness.files import held
 from reproduce.harness.process import import_tensorflow
 from reproduce.harness.records import NO_DATA, provenance
-from reproduce.harness.results_folder import ResultsFolder, summary
+from reproduce.harness.results_folder import Conclusion, ResultsFolder, summary
 from reproduce.harness.work import Alone, Work, print_results
+
+__all__ = ["Conclusion", "Experiment", "main"]
 
 
 def main(experiment, arguments=None):
@@ -32,22 +32,25 @@ def main(experiment, arguments=None):
 def _go(experiment, arguments, settings, team):
     dataset = experiment.load(arguments)
     print(dataset.description or experiment.title, flush=True)
-    runs = cli.share(arguments, cli.asked_for(experiment, arguments, settings))
     if not team.is_chief:
-        return team.follow(runs, dataset)
+        return team.follow(cli.asked_for(experiment, arguments, settings, ()), dataset)
     folder = ResultsFolder.of(experiment, arguments, settings, dataset)
     cli.check_data(folder, experiment, dataset)
-    missing = team.agreed(runs, [run for run in runs if not folder.has(run)], dataset)
+    runs = cli.asked_for(experiment, arguments, settings, folder.records())
+    missing = team.agreed(runs, folder.missing(runs), dataset)
     work = Work(experiment, arguments, team)
     work.announce(missing, dataset)
-    names = {run.name for run in missing}
-    # The runs of a panel are trained together; where there are no panels, each by itself.
-    for _, each in itertools.groupby(runs, key=lambda run: run.panel or run.name):
-        together = list(each)
-        group = [run for run in together if run.name in names]
+    while missing:
+        # The runs of a panel are trained together; where there are no panels, each by itself.
+        group, together = (
+            [run for run in each if run.together == missing[0].together] for each in (missing, runs)
+        )
         with folder.reserved(group, together, team) as (group, work.checkpoint):
             for record in _records(experiment, group, dataset, settings, work) if group else ():
                 folder.save(record)
+        runs = cli.asked_for(experiment, arguments, settings, folder.records())
+        missing = folder.missing(runs)
+        work.total = work.done + len(missing)
     with held(folder.path, ["the conclusion"]):  # It is made of all records.
         conclusion = _conclude(experiment, folder, dataset, settings, work)
     print_results(experiment, runs, folder, conclusion, work)
@@ -80,16 +83,6 @@ def _conclude(experiment, folder, dataset, settings, work):
     return conclusion
 
 
-@dataclasses.dataclass
-class Conclusion:
-    """What all records of an experiment say: see `results_folder.summary`."""
-
-    verdicts: list
-    tables: dict = dataclasses.field(default_factory=dict)
-    distances: dict = dataclasses.field(default_factory=dict)
-    derived: list = dataclasses.field(default_factory=list)  # records made of others, to be drawn
-
-
 class Experiment:
     """What an experiment differs in from the others."""
 
@@ -118,6 +111,14 @@ class Experiment:
     def plan(self, settings, arguments):
         """All runs that are asked for, a list of `harness.records.Run`."""
         return []
+
+    def next_runs(self, settings, arguments, records):
+        """The runs, done or not, that these records ask for, where runs decide about others."""
+        return self.plan(settings, arguments)
+
+    def share_of(self, run):
+        """What runs have in common that `--shard` is to leave to one process."""
+        return run.name
 
     def everything(self, settings, arguments):
         """All runs of all arms; `arguments.seeds` are those of the committed records."""

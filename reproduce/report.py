@@ -34,8 +34,10 @@ def write(root=ROOT):
             raise UsageError(f"There is no summary.json in the folders of {root / 'results'}.")
         said = [_said_of(path) for path in paths]
         summaries, sections, rows = zip(*said)
-        claims, finding = _headlines({summary["figure"]: summary for summary in summaries})
-        glance = ["## At a glance", _markdown_table(claims), *finding] if claims else []
+        by_name = {summary["figure"]: summary for summary in summaries}
+        claims, finding = _headlines(by_name)
+        other = [text for text in [headlines.on_other_data(by_name)] if text]
+        glance = ["## At a glance", _markdown_table(claims), *finding, *other] if claims else []
         parts = [
             "# Results",
             "Written by `python -m reproduce.report` from the records in these folders: every "

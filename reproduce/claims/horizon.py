@@ -28,13 +28,17 @@ CONSTANT = 1.1  # a factor that varies by no more than this is one factor
 
 
 def verdicts(records):
-    """All verdicts on this experiment, from the `harness.records.Record`s of its folder."""
-    return [
-        _stretched(records, "of gradient descent", L4),
-        _stretched(records, "of AdaGrad and AdaDelta", ALGORITHMS),
-        _one_factor_for_all(records),
-        *(_gets_below(records, *pair) for pair in PAIRS),
-    ]
+    """All verdicts on this experiment, from the `harness.records.Record`s of its folder.
+
+    On the panels of which there are records, or on both.
+    """
+    panels = {record.panel for record in records} or {L4, ALGORITHMS}
+    found = []
+    if L4 in panels:
+        found += [_stretched(records, "of gradient descent", L4), _one_factor_for_all(records)]
+    if ALGORITHMS in panels:
+        found.append(_stretched(records, "of AdaGrad and AdaDelta", ALGORITHMS))
+    return [*found, *(_gets_below(records, *pair) for pair in PAIRS if pair[0] in panels)]
 
 
 def tables(records):

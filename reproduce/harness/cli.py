@@ -170,15 +170,20 @@ def _config_path(experiment):
     return ROOT / "configs" / f"{experiment.name}.yaml"
 
 
-def asked_for(experiment, arguments, settings):
-    """The runs that the command line asks for, a list of `harness.records.Run`."""
+def asked_for(experiment, arguments, settings, records=()):
+    """The runs that the command line asks for, as far as finished ones tell, a list of `Run`.
+
+    Of these, if it asks for a share: see `share`.
+    """
     if not arguments.everything:
-        return experiment.plan(settings, arguments)
+        runs = experiment.next_runs(settings, arguments, records)
+        return share(arguments, runs, experiment.share_of)
     committed = read_records(ROOT / "results" / experiment.name)
     seeds = sorted({record.seed for record in committed})
     names = {record.name for record in committed}
     runs = experiment.everything(settings, with_values(arguments, seeds=seeds))
-    return [run for run in runs if run.name in names]
+    runs = [run for run in runs if run.name in names]
+    return share(arguments, runs, experiment.share_of)
 
 
 def how_to_go_on(experiment):
@@ -200,10 +205,15 @@ def with_values(arguments, **values):
     return changed
 
 
-def share(arguments, runs):
-    """The share of a list of runs that `--shard` asks for: every N-th of them."""
+def share(arguments, runs, share_of):
+    """The share of a list of runs that `--shard` asks for: every N-th of them.
+
+    Args:
+        share_of: A function of a run; runs of which it returns the same go to the same share.
+    """
     number, of = getattr(arguments, "shard", (1, 1))
-    return runs[number - 1 :: of]
+    mine = set(list(dict.fromkeys(map(share_of, runs)))[number - 1 :: of])
+    return [run for run in runs if share_of(run) in mine]
 
 
 def results_path(experiment, arguments):

@@ -41,6 +41,11 @@ class Run:
         return run_name(self.series, self.seed, self.panel)
 
     @property
+    def together(self):
+        """What the runs that are trained together have in common; without panels, each is alone."""
+        return self.panel or self.name
+
+    @property
     def title(self):
         return f"{self.panel} {self.series}, seed {self.seed}".strip()
 

@@ -137,6 +137,10 @@ class ResultsFolder:
             )
         return True
 
+    def missing(self, runs):
+        """Those of the runs that are not finished."""
+        return [run for run in runs if not self.has(run)]
+
     def save(self, record):
         """Write a finished run, whole or not at all."""
         text = json.dumps(dataclasses.asdict(record), allow_nan=False)
@@ -187,13 +191,23 @@ def _differences(wanted, found, prefix=""):
     return [] if wanted == found else [prefix.lstrip(".") or "everything"]
 
 
+@dataclasses.dataclass
+class Conclusion:
+    """What all records of an experiment say: see `summary`."""
+
+    verdicts: list
+    tables: dict = dataclasses.field(default_factory=dict)
+    distances: dict = dataclasses.field(default_factory=dict)
+    derived: list = dataclasses.field(default_factory=list)  # records made of others, to be drawn
+
+
 def summary(experiment, records, conclusion, settings, dataset, started):
     """What is worth knowing of a results folder, as plain values.
 
     Args:
         experiment: The `experiment.Experiment`. `settings`: its configuration, or None.
         records: All `harness.records.Record`s of the folder.
-        conclusion: The `experiment.Conclusion` from them. Its `distances` are RMS of
+        conclusion: The `Conclusion` from them. Its `distances` are RMS of
             log10(ours/paper), a dict from series to a dict from seed to number; its `tables` a
             dict from a title to a list of rows, each a dict from column to value.
         dataset: The data.

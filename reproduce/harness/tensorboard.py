@@ -13,9 +13,11 @@ from reproduce.harness.errors import RecordsError
 from reproduce.harness.records import slug
 
 DESCRIPTIONS = {
-    "train/loss": "Loss of the minibatch before its update: cross-entropy plus L2 term.",
+    "train/loss": "Loss of the minibatch before its update, regularization included.",
     "train/cross_entropy": "Cross-entropy of the minibatch before its update.",
     "train/l2_term": "L2 penalty before the update; what it acts on depends on the arm.",
+    "train/penalty": "Regularization: the part of the loss that does not come from the data.",
+    "eval/validation_loss": "Loss on held-out examples, without the penalty.",
     "eval/validation_error": "Error on the held-out training images after the last step, per cent.",
     "eval/test_error": "Error on the test images after the last step, per cent.",
 }

@@ -14,6 +14,7 @@ from reproduce import (
     figure4_right,
     figure5_left,
     figure5_right,
+    networks,
     robustness,
 )
 from reproduce.claims import headlines
@@ -26,6 +27,7 @@ EXPERIMENTS = {
         for module in (figure2, figure3, figure4_left, figure4_right, figure5_left)
     },
     "figure5_right": figure5_right.Figure(),
+    "networks": networks.Networks(),
     "robustness": robustness.Robustness(),
 }
 
@@ -78,6 +80,20 @@ def test_the_headlines_fit_the_results_and_have_their_numbers():
         assert f"| {' | '.join(row.values())} |" in text
     finding = headlines.main_finding(summaries())
     assert finding in text and "{" not in finding
+
+
+def test_a_sentence_on_other_data_is_that_of_its_verdict():
+    (verdict,) = (
+        each
+        for each in summaries()["robustness"]["verdicts"]
+        if each["statement"].startswith(headlines.PREDICTION)
+    )
+    sentence = headlines.on_other_data(summaries())
+    assert sentence.endswith(f", {verdict['verdict']}: {verdict['measured']}.")
+    assert sentence in (cli.ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    verdict["verdict"] = claims.NOT_RUN
+    assert headlines.on_other_data({"robustness": {"verdicts": [verdict]}}) == ""
+    assert headlines.on_other_data({}) == ""
 
 
 def test_of_what_was_not_run_the_headline_says_so():

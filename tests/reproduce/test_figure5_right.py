@@ -115,12 +115,13 @@ def test_shards_share_the_runs_among_them(settings):
     figure = figure5_right.Figure()
     runs = figure5_right.plan(settings, ARMS, seeds=[0, 1, 2])
     shares = [
-        cli.share(cli.parse(figure, ["--shard", f"{number}/4"]), runs) for number in (1, 2, 3, 4)
+        cli.share(cli.parse(figure, ["--shard", f"{number}/4"]), runs, figure.share_of)
+        for number in (1, 2, 3, 4)
     ]
     names = [run.name for share in shares for run in share]
     assert sorted(names) == sorted(run.name for run in runs)
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-    assert cli.share(cli.parse(figure, []), runs) == runs
+    assert cli.share(cli.parse(figure, []), runs, figure.share_of) == runs
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1/0", "2", "a/b", "-1/2"])

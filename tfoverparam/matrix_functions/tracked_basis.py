@@ -6,10 +6,12 @@ A kernel moves little in a step of training. In the singular bases U and V of an
 - the *direction* of the end-to-end rule is taken with fractional powers of `B B'` and `B' B` to
   first order in E: elementwise, by divided differences (Daleckii and Krein, 1951), for which
   singular values may be as close as they like. Its error is of the order of the square of E;
-- the bases are *turned*, where E is larger than `NEAR`, by one damped Jacobi rotation of all
-  pairs of singular vectors at once (Davies and Smith, 2004), which takes a few products;
+- the bases are *turned*, where an estimate of that error is above `NEAR`, by a damped Jacobi
+  rotation of all pairs of singular vectors at once (Davies and Smith, 2004), which takes a few
+  products; after large steps several times. Among singular values that are all but equal, where
+  rotations do little, the powers are then taken to second order;
 - they are made *anew*, by a decomposition, where E is larger than `FAR` or no number, as it is
-  after other weights have been loaded.
+  after other weights have been loaded, and where turns after a large step leave much to be wished.
 
 Matrices are of shape `(d, k)`, or `(g, d, k)` for a stack of them, with d >= k, in float32 or
 float64. A kernel is divided by its largest entry, so that none is too large or too small.
@@ -37,10 +39,11 @@ from tfoverparam.matrix_functions.first_order import (
     orthonormality_defect,
     power_sum,
     prime_factors,
-    repeat,
+    repeat_while,
     rotations,
     second_order,
     split_diagonal,
+    square_among_equals,
     square_vectors,
     tall_vectors_with_u,
     tall_vectors_without_u,
@@ -48,9 +51,12 @@ from tfoverparam.matrix_functions.first_order import (
     with_diagonal,
 )
 
-# Bounds on the rest E, relative to B, in Frobenius norms.
-NEAR = {"float32": 3e-3, "float64": 1e-6}
+# Bound on the relative error of a direction, as it is estimated: turn.
+NEAR = {"float32": 1e-5, "float64": 1e-12}
+# Bounds on the rest E, relative to B, in Frobenius norms: treat with care; make anew.
 FAIR, FAR = 8e-3, 0.1
+# With care: bounds on the estimated error to turn again, so often at most; and to make anew.
+ROUGH, MOST_TURNS, WRONG = 3e-4, 4, 4e-3
 # U of a tall kernel is needed where singular values fall below this fraction of the largest.
 SPREAD = 0.02
 
@@ -62,8 +68,8 @@ class Basis(NamedTuple):
         u: Left singular vectors, `(..., d, k)`.
         v: Right singular vectors, `(..., k, k)`.
         s: Singular values, in any order, `(..., k)`.
-        is_u_kept: Scalar: 1 where `u` is followed, 0 where it is out of date, as it is for tall
-            kernels that are well conditioned. For these `kernel v / s` takes its place.
+        is_u_kept: Scalar: 1 where `u` is followed, 0 where it is only `kernel v / s`, as it is
+            for tall kernels that are well conditioned.
     """
 
     u: Any
@@ -101,35 +107,21 @@ def direction(gradient, basis, depth):
     """
     u, v, s, _ = basis
     v_t = transpose(v)
-    g = ops.matmul(ops.matmul(transpose(u), gradient), v)
     c, outside = _eigenvalues(s, depth)
-    if u.shape[-2] == u.shape[-1]:
+    d, k = u.shape[-2:]
+    if k < d < 3 * k:  # 4 products of d k^2 multiplications; below, 3 of them and 3 of k^3.
+        f = ops.matmul(gradient, v)
+        inner = (c - outside) * ops.matmul(transpose(u), f)
+        return ops.matmul(ops.matmul(u, inner) + f * outside, v_t)
+    g = ops.matmul(ops.matmul(transpose(u), gradient), v)
+    if d == k:
         return ops.matmul(u, ops.matmul(c * g, v_t))
     return ops.matmul(u, ops.matmul((c - outside) * g, v_t)) + ops.matmul(
         gradient, ops.matmul(v * outside, v_t)
     )
 
 
-def stale_direction(kernel, gradient, basis, depth):
-    """As `direction`, of a `Basis` whose `u` is not kept too: 4 products for square kernels."""
-    if kernel.shape[-2] == kernel.shape[-1]:
-        return direction(gradient, basis, depth)
-
-    def without_u():
-        _, v, s, _ = basis
-        v_t = transpose(v)
-        c, outside = _eigenvalues(s, depth)
-        # U' gradient V = diag(1 / s) V' kernel' gradient V, and U once more from the left.
-        t = ops.matmul(v_t, ops.matmul(ops.matmul(transpose(kernel), gradient), v))
-        inner = (c - outside) * t / ops.square(s)[..., :, None]
-        return ops.matmul(kernel, ops.matmul(v, ops.matmul(inner, v_t))) + ops.matmul(
-            gradient, ops.matmul(v * outside, v_t)
-        )
-
-    return choose(basis.is_u_kept > 0.5, lambda: direction(gradient, basis, depth), without_u)
-
-
-def tracked_direction(kernel, gradient, basis, depth):
+def tracked_direction(kernel, gradient, basis, depth, is_to_stand=False):
     """The direction of the end-to-end rule, and the bases for the next step.
 
     Products of square kernels: 8 at depth 2, 10 at depths 3 and 4, 12 at depth 8; 6 more where
@@ -140,11 +132,14 @@ def tracked_direction(kernel, gradient, basis, depth):
         kernel, gradient: Tensors of shape `(..., d, k)`.
         basis: A `Basis` of an earlier kernel.
         depth: A depth of which `is_tracked` holds.
+        is_to_stand: Whether the bases are to stand as they are for some steps. Then they are
+            turned in any case, and U is as it should be where it is not kept, too.
 
     Returns:
         The direction, of shape `(..., d, k)`, NaN for a kernel that is not finite; and a `Basis`.
     """
-    arguments = (kernel, gradient, basis, depth, largest_entry(kernel))
+    near = 0.0 if is_to_stand else NEAR[keras.backend.standardize_dtype(kernel.dtype)]
+    arguments = (kernel, gradient, basis, depth, largest_entry(kernel), near)
     if kernel.shape[-2] == kernel.shape[-1]:
         *tracked, is_near = _step_with_u(*arguments)
     else:
@@ -174,31 +169,39 @@ def vector_direction(kernel, gradient, depth):
     return factor * (gradient + (depth - 1) * along * w)
 
 
-def _step_with_u(kernel, gradient, basis, depth, scale):
+def _step_with_u(kernel, gradient, basis, depth, scale, near):
     size = kernel.shape[-1]
     is_tall = kernel.shape[-2] > size
 
     def see(u, v):
-        """`U' kernel`, `B = U' kernel V`, what is outside of U, and the relative size of E."""
+        """`U' kernel`; s and E; the means of its squares, and of what is outside; how off it is."""
         u_kernel = ops.matmul(transpose(u), kernel)
-        b = ops.matmul(u_kernel, v / scale)
-        s, e = split_diagonal(b)
-        rest = ops.sum(ops.square(e), axis=(-2, -1))
-        whole = inside = rest + ops.sum(ops.square(s), axis=-1)
+        s, e = split_diagonal(ops.matmul(u_kernel, v / scale))
+        squared = ops.square(e)
+        rows, columns = ops.mean(squared, axis=-1), ops.mean(squared, axis=-2)
+        rest = size * ops.sum(rows, axis=-1)
+        whole = rest + ops.sum(ops.square(s), axis=-1)
         if is_tall:
-            whole = ops.sum(ops.square(kernel / scale), axis=(-2, -1))
-        outside = ops.maximum(whole - inside, 0.0)
-        return u_kernel, b, outside, ops.sqrt((rest + outside) / ops.maximum(whole, TINY))
+            inside, whole = whole, ops.sum(ops.square(kernel / scale), axis=(-2, -1))
+            outside = ops.maximum(whole - inside, 0.0)[..., None] / size
+            rest, columns = rest + size * outside[..., 0], columns + outside / size
+        off = rest / ops.maximum(whole, TINY)
+        row, column = _root(s, rows, depth), _root(s, columns, depth)
+        error = _error(squared, row ** (depth - 1), column ** (depth - 1), row)
+        if is_tall:
+            missed = ops.sqrt(ops.mean(ops.square(outside / column ** (depth - 1)), axis=-1))
+            error = error + off + missed / ops.max(column, axis=-1)
+        return u_kernel, s, e, rows, columns, ops.sqrt(off), ops.max(error)
 
-    def turn(u, v, b):
-        x, y = rotations(*split_diagonal(b))
+    def turn(u, v, s, e):
+        x, y = rotations(s, e)
         v_new = v + ops.matmul(v, second_order(y) + orthonormality_defect(v))
         defect = orthonormality_defect(u)
         step = second_order(x) + defect
         if not is_tall:
             return u + ops.matmul(u, step), v_new
         # U + R z, to second order, where R = kernel V - U (U' U)^-1 B is what is outside of U.
-        m, s = ops.matmul(kernel, v / scale), split_diagonal(b)[0]
+        m, b = ops.matmul(kernel, v / scale), with_diagonal(e, s)
         r = ops.sum(ops.square(m), axis=-2) - ops.sum(ops.square(b), axis=-2)
         r = ops.maximum(r, 0.0)
         z = s / (ops.square(s) + DAMPING * r + TINY)
@@ -207,28 +210,27 @@ def _step_with_u(kernel, gradient, basis, depth, scale):
         return u + ops.matmul(u, step) + m * z[..., None, :], v_new
 
     seen = see(basis.u, basis.v)
-    is_near = ops.all(seen[-1] <= FAR)
 
-    def turn_and_see(u, v, _, b, *others):
-        bases = turn(u, v, b)
+    def turn_and_see(u, v, _, s, e, *others):
+        bases = turn(u, v, s, e)
         return *bases, *see(*bases)
 
-    u, v, u_kernel, b, outside, _ = _turned(turn_and_see, basis.u, basis.v, *seen)
-    s, e = split_diagonal(b)
-    squared = ops.square(e)
-    rows = ops.mean(squared, axis=-1)
-    columns = ops.mean(squared, axis=-2) + outside[..., None] / size**2
+    state = _turned(turn_and_see, near, basis.u, basis.v, *seen)
+    u, v, u_kernel, s, e, rows, columns, _, error = state
+    is_near = _is_near(seen, error)
 
     def powers(n):
         root = ops.power(ops.square(s), 1 / n)
-        row = ops.power(ops.square(s) + rows, 1 / n)
-        column = ops.power(ops.square(s) + columns, 1 / n)
-        sums = power_sum(row[..., :, None], column[..., None, :], n) + TINY
+        row, column = _root(s, rows, n), _root(s, columns, n)
+        sums = power_sum(row[..., :, None], column[..., None, :], n)
         left, right = e * s[..., None, :], s[..., :, None] * e
+        left, right = left + transpose(left), right + transpose(right)
+        if n > 2:
+            left, right = _with_equals(error, s, e, (left, right), (2 / n - 1, 2 / n - 1))
         return (
-            with_diagonal((left + transpose(left)) / sums, root),
-            with_diagonal((right + transpose(right)) / sums, root),
-            s / (column ** (n - 1) + TINY),
+            with_diagonal(left / sums, root),
+            with_diagonal(right / sums, root),
+            s / column ** (n - 1),
         )
 
     u_gradient = ops.matmul(transpose(u), gradient)
@@ -239,7 +241,7 @@ def _step_with_u(kernel, gradient, basis, depth, scale):
         h = ops.matmul(transpose(v / scale), ops.matmul(h, v))
         x, y, f = chain((None, None, IDENTITY), depth, tall_vectors_with_u(powers, g, h))
         y = ops.matmul(y, back)
-        found = ops.matmul(u, ops.matmul(x, back) - ops.matmul(b, y))
+        found = ops.matmul(u, ops.matmul(x, back) - ops.matmul(with_diagonal(e, s), y))
         found = found + ops.matmul(kernel, ops.matmul(v / scale, y))
         found = found + ops.matmul(gradient, ops.matmul(v, ops.matmul(f, back)))
     else:
@@ -248,40 +250,43 @@ def _step_with_u(kernel, gradient, basis, depth, scale):
     return found, u, v, s * scale[..., 0], is_kept, is_near
 
 
-def _step_without_u(kernel, gradient, basis, depth, scale):
+def _step_without_u(kernel, gradient, basis, depth, scale, near):
     def see(v):
-        """`M = kernel V`, `M' M`, and the relative size of its rest."""
+        """`M = kernel V`; the diagonal of `M' M` and its rest; and how far off it is."""
         m = ops.matmul(kernel, v / scale)
-        gram = ops.matmul(transpose(m), m)
-        squares, e = split_diagonal(gram)
-        rest = ops.sum(ops.square(e), axis=(-2, -1))
-        whole = rest + ops.sum(ops.square(squares), axis=-1)
-        return m, gram, ops.sqrt(rest / ops.maximum(whole, TINY))
+        squares, e = split_diagonal(ops.matmul(transpose(m), m))
+        squared = ops.square(e)
+        rest = ops.sum(squared, axis=(-2, -1))
+        off = rest / ops.maximum(rest + ops.sum(ops.square(squares), axis=-1), TINY)
+        # Inverse powers weigh more.
+        weight = ops.power(squares + TINY, 2 - 1 / depth)
+        error = off + _error(squared, weight, weight, ops.power(squares + TINY, 1 / depth))
+        return m, squares, e, ops.sqrt(off), ops.max(error)
 
-    def turn(v, gram):
-        squares, e = split_diagonal(gram)
+    def turn(v, squares, e):
         gaps = squares[..., None, :] - squares[..., :, None]
         step = second_order(damped_rotation(e, gaps, 4)) + orthonormality_defect(v)
         return v + ops.matmul(v, step)
 
     seen = see(basis.v)
-    is_near = ops.all(seen[-1] <= FAR)
 
-    def turn_and_see(v, _, gram, off):
-        v = turn(v, gram)
+    def turn_and_see(v, _, squares, e, *others):
+        v = turn(v, squares, e)
         return v, *see(v)
 
-    v, m, gram, _ = _turned(turn_and_see, basis.v, *seen)
-    squares, e = split_diagonal(gram)
+    v, m, squares, e, _, error = _turned(turn_and_see, near, basis.v, *seen)
+    is_near = _is_near(seen, error)
 
     def powers(n):
         root = ops.power(squares, 1 / n)
         row, column = root[..., :, None], root[..., None, :]
-        quotients = e / power_sum(row, column, n)
         inverse = 1 / root ** (n - 1)
-        inverse_quotients = power_sum(row, column, n - 1) * quotients
-        inverse_quotients = inverse_quotients * inverse[..., :, None] * -inverse[..., None, :]
-        return with_diagonal(quotients, root), with_diagonal(inverse_quotients, inverse)
+        factors = [(p - 1) / (2 * squares + TINY)[..., :, None] for p in (1 / n, 1 / n - 1)]
+        e_root, e_inverse = _with_equals(error, squares, e, (e, e), factors)
+        sums = power_sum(row, column, n)
+        e_inverse = e_inverse * (power_sum(row, column, n - 1) / sums)
+        e_inverse = e_inverse * inverse[..., :, None] * -inverse[..., None, :]
+        return with_diagonal(e_root / sums, root), with_diagonal(e_inverse, inverse)
 
     t = ops.matmul(ops.matmul(transpose(m), gradient), v)
     y, f = chain((None, IDENTITY), depth, tall_vectors_without_u(powers, t))
@@ -291,14 +296,50 @@ def _step_without_u(kernel, gradient, basis, depth, scale):
     )
     s = ops.sqrt(ops.maximum(squares, 0.0))
     is_near = ops.logical_and(is_near, _is_u_needed(s, SPREAD / 2) < 0.5)
-    return found, basis.u, v, s * scale[..., 0], basis.is_u_kept, is_near
+    u = basis.u if near else m / ops.maximum(s, TINY)[..., None, :]
+    return found, u, v, s * scale[..., 0], basis.is_u_kept, is_near
 
 
-def _turned(turn_and_see, *state):
-    """The state after one turn where E, its last part, is above `NEAR`, two above `FAIR`."""
-    dtype = keras.backend.standardize_dtype(state[0].dtype)
-    turns = ops.sum(ops.cast(ops.max(state[-1]) > ops.array([NEAR[dtype], FAIR], dtype), dtype))
-    return repeat(turns, turn_and_see, state)
+def _root(s, rest, n):
+    """The n-th root of s^2, where s is not small against the rest in its row or column."""
+    return ops.power(ops.square(s) + rest + TINY, 1 / n)
+
+
+def _error(squared, row, column, root):
+    """Estimate of what the direction lacks: of second order in E, weighted as its roots are."""
+    squared = squared / (row[..., :, None] + column[..., None, :])
+    both = sum(ops.mean(ops.square(ops.sum(squared, axis)), axis=-1) for axis in (-2, -1))
+    return ops.sqrt(both) / ops.max(root, axis=-1)
+
+
+def _with_equals(error, s, e, numerators, factors):
+    """Numerators with what they lack of second order among equals, where it matters."""
+
+    def add():
+        square = square_among_equals(s, e)
+        return tuple(each + factor * square for each, factor in zip(numerators, factors))
+
+    return choose(error > NEAR["float32"], add, lambda: tuple(numerators))
+
+
+def _is_near(seen, error):
+    """Whether the bases need not be made anew, for what they were and the error that is left."""
+    is_right = ops.logical_or(ops.all(seen[-2] <= FAIR), error <= WRONG)
+    return ops.logical_and(is_right, ops.all(seen[-2] <= FAR))
+
+
+def _turned(turn_and_see, near, *state):
+    """The state after turns, as E and the error, its last two parts, call for."""
+    again = ops.where(ops.max(state[-2]) > FAIR, MOST_TURNS, 1)
+
+    def is_off(turns, *state):
+        bound = ops.cast(ops.where(turns < 1, near, ROUGH), state[-1].dtype)
+        return ops.logical_and(turns < again, state[-1] > bound)
+
+    def turn(turns, *state):
+        return turns + 1, *turn_and_see(*state)
+
+    return repeat_while(is_off, turn, (ops.zeros((), "int32"), *state))[1:]
 
 
 def _eigenvalues(s, depth):

@@ -1,0 +1,87 @@
+"""The figure of `reproduce.networks`."""
+
+import numpy as np
+
+from reproduce.claims import networks as checks
+from reproduce.harness import curves
+from reproduce.paper import plots
+from reproduce.workloads import planning
+
+COLUMNS = ("steps", "seconds", "learning rate")
+
+
+def draw(title, records, folder):
+    """A row for each workload and optimizer: loss by steps and by seconds; last loss by rate."""
+    from matplotlib import pyplot as plt
+
+    found = checks.measured(records)
+    figure, rows = plt.subplots(
+        max(1, len(found)) + 1,
+        3,
+        figsize=(12.0, 2.6 * (len(found) + 1)),
+        layout="constrained",
+        squeeze=False,
+    )
+    figure.suptitle(title)
+    for axes, ((workload, optimizer), methods) in zip(rows, found.items()):
+        for method, comparison in methods.items():
+            colour = plots.COLOURS[planning.METHODS.index(method)]
+            _loss(axes[0], comparison, method, colour)
+            seconds = checks.seconds_a_step().get(workload, {}).get(optimizer, {}).get(method)
+            if seconds:
+                _loss(axes[1], comparison, method, colour, seconds)
+            _by_rate(axes[2], comparison, method, colour)
+        for each, label in zip(axes, COLUMNS):
+            each.set(xlabel=label, yscale="log")
+            each.grid(True, alpha=0.3)
+        kind = planning.selected_by(next(iter(methods.values())).plain[0]).replace("_", " ")
+        axes[0].set(ylabel=kind, title=f"{workload}, {optimizer}")
+        axes[0].legend(fontsize="x-small")
+        axes[2].set(xscale="log")
+    for axes, optimizer in zip(rows[-1], planning.OPTIMIZERS):
+        _profile(axes, found, optimizer)
+    plots.save(figure, folder)
+
+
+def _loss(axes, comparison, method, colour, seconds=1.0):
+    """Median and range over the seeds that do not diverge."""
+    kind = planning.selected_by(comparison.plain[0])
+    runs = [record for record in comparison.runs if record.results["diverged_at"] is None]
+    if runs:
+        t, low, middle, high = curves.median_curve([record.curves[kind] for record in runs])
+        axes.plot(seconds * t, middle, color=colour, linewidth=1.4, label=method)
+        axes.fill_between(seconds * t, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _by_rate(axes, comparison, method, colour):
+    ends = {r.settings["learning_rate"]: planning.end(r) for r in comparison.selection}
+    points = sorted((rate, value) for rate, value in ends.items() if np.isfinite(value))
+    if points:
+        axes.plot(*zip(*points), "o-", color=colour, markersize=3, linewidth=1.2, label=method)
+
+
+def _profile(axes, found, optimizer):
+    """Performance profile: the part of the workloads on which a method is within a factor."""
+    sooner: dict = {}
+    for (workload, of), methods in found.items():
+        if of == optimizer:
+            for method, comparison in methods.items():
+                kind = planning.selected_by(comparison.plain[0])
+                sooner.setdefault(method, {})[workload] = np.median(comparison.sooner(kind))
+    names = {name for ratios in sooner.values() for name in ratios}
+    best = {name: max(ratios.get(name, 0) for ratios in sooner.values()) for name in names}
+    factors = np.linspace(1, 3, 201)
+    for method, ratios in sooner.items():
+        part = [
+            np.mean([ratios.get(name, 0) >= best[name] / factor > 0 for name in names])
+            for factor in factors
+        ]
+        colour = plots.COLOURS[planning.METHODS.index(method)]
+        axes.plot(factors, part, color=colour, label=method)
+    axes.set(
+        title=f"Performance profile, {optimizer}",
+        xlabel="steps, as a multiple of the best method's",
+        ylabel="part of the workloads",
+        ylim=(-0.05, 1.05),
+    )
+    axes.grid(True, alpha=0.3)

@@ -1,0 +1,150 @@
+"""Targets, ratios, chance and verdicts on curves made by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from reproduce import claims
+from reproduce.claims import networks as checks
+from reproduce.harness.records import Record
+
+
+def record(method, seed, pace, workload="mlp", optimizer="sgd", phase=None, rate=0.1, last=None):
+    """A run whose validation loss is 1 - pace * step / 100, and twice that its training loss."""
+    steps = range(0, 101, 10)
+    curve = [[t, 1 - pace * t / 100] for t in steps]
+    phase = phase or ("measurement" if 1 <= seed <= 5 else "noise" if seed else "selection")
+    held_out = workload != "ethanol"
+    curves = {"training_loss": [[t, 2 * value] for t, value in curve]}
+    if held_out:
+        curves["validation_loss"] = curve
+    if pace == 0:  # diverged
+        curves = {name: each[:1] for name, each in curves.items()}
+    settings = {
+        "workload": workload,
+        "optimizer": optimizer,
+        "method": method,
+        "phase": phase,
+        "learning_rate": rate,
+        "steps": 100,
+        "validation_size": 10 if held_out else 0,
+    }
+    results = {"diverged_at": 5 if pace == 0 else None, "test_error": 2.0}
+    series = f"{optimizer} {method} lr={rate:g}"
+    return Record(series, seed, rate, settings, curves, results, {}, workload)
+
+
+def plain(workload="mlp", optimizer="sgd", spread=0.0):
+    """Ten runs, whose paces are apart by `spread` from one to the next."""
+    return [
+        record("plain", seed, 0.8 + spread * (seed - 5.5), workload, optimizer)
+        for seed in range(1, 11)
+    ]
+
+
+def five(method, pace, **kwargs):
+    return [record(method, seed, pace, **kwargs) for seed in range(1, 6)]
+
+
+def test_steps_to_a_loss_lie_on_straight_lines():
+    curve = [[0, 1.0], [10, 0.5], [20, 0.6], [30, 0.4]]
+    assert checks.steps_to(curve, 0.75) == pytest.approx(5)
+    assert checks.steps_to(curve, 0.5) == pytest.approx(10)
+    assert checks.steps_to(curve, 0.45) == pytest.approx(27.5)
+    assert checks.steps_to(curve, 2.0) == 1
+    assert checks.steps_to(curve, 0.1) == math.inf == checks.steps_to([], 1.0)
+
+
+def test_the_target_is_the_plain_networks_at_three_quarters():
+    runs = plain()[:5]
+    assert checks.target(runs, "validation_loss") == pytest.approx(1 - 0.8 * 0.75)
+    assert checks.target(runs, "training_loss") == pytest.approx(2 * (1 - 0.8 * 0.75))
+
+
+def test_a_run_of_twice_the_pace_is_there_twice_as_soon():
+    runs = plain()[:5]
+    for pace, expected in ((1.6, 2.0), (0.8, 1.0), (0.7, 0.875), (0.1, 0.0), (0, 0.0)):
+        found = checks.sooner(five("factors", pace), runs, "validation_loss")
+        np.testing.assert_allclose(found, [expected] * 5)
+
+
+def test_chance_is_what_halves_of_the_plain_runs_differ_by():
+    assert checks.chance(plain(), "validation_loss") == pytest.approx(1.0)
+    found = checks.chance(plain(spread=0.01), "validation_loss")
+    # At most: the halves of the slow and of the fast runs, which were set apart.
+    assert found == pytest.approx(0.805 / 0.775, abs=0.03) and found > 1.03
+    # The two sets that were set apart count in any case.
+    sets = [record("plain", seed, 0.8 if seed <= 5 else 1.0) for seed in range(1, 11)]
+    assert checks.chance(sets, "validation_loss") == pytest.approx(1.25)
+
+
+def effect(pace, spread=0.0):
+    found = checks.measured([*plain(spread=spread), *five("factors", pace)])
+    return found["mlp", "sgd"]["factors"].is_effect("validation_loss")
+
+
+def test_what_comes_by_chance_is_no_effect():
+    assert [effect(pace) for pace in (0.9, 0.8, 0.7)] == [1, 0, -1]
+    assert effect(0.81, spread=0.01) == 0 == effect(0.79, spread=0.01)
+    assert effect(0.9, spread=0.01) == 1 and effect(0.7, spread=0.01) == -1
+
+
+def test_without_a_second_set_of_plain_runs_nothing_is_called_an_effect():
+    found = checks.measured([*plain()[:5], *five("factors", 1.6)])
+    assert found["mlp", "sgd"]["factors"].is_effect("validation_loss") is None
+    assert not checks.verdicts([*plain()[:5], *five("factors", 1.6)])
+
+
+def verdict_on(records, words):
+    (found,) = [v for v in checks.verdicts(records) if words in v.statement]
+    return found
+
+
+def test_a_verdict_is_over_all_workloads_but_the_anchor(monkeypatch):
+    monkeypatch.setattr(checks, "seconds_a_step", dict)
+    fast, slow = five("factors", 1.6), five("factors", 0.5, workload="gpt")
+    both = [*plain(), *plain("gpt"), *plain("ethanol")]
+    anchor = five("factors", 0.5, workload="ethanol")
+    words = "factors reach the plain network's validation loss in fewer steps"
+    assert verdict_on([*both, *fast, *anchor], words).verdict == claims.HOLDS
+    assert verdict_on([*both, *fast, *slow], words).verdict == claims.PARTLY
+    assert verdict_on([*both, *slow], words).verdict == claims.FAILS
+    assert verdict_on([*both, *anchor], "On Ethanol").verdict == claims.FAILS
+    assert not [v for v in checks.verdicts(both) if "in fewer seconds" in v.statement]
+
+
+def test_seconds_are_steps_by_what_a_step_takes(monkeypatch):
+    seconds = {"mlp": {"sgd": {"plain": 1.0, "factors": 1.5, "rule": 4.0}}}
+    monkeypatch.setattr(checks, "seconds_a_step", lambda: seconds)
+    records = [*plain(), *five("factors", 1.6), *five("rule", 1.6)]
+    fewer = {
+        v.statement.split(", ")[1].split(" reach")[0]: v
+        for v in checks.verdicts(records)
+        if "in fewer seconds" in v.statement
+    }
+    assert "mlp 1.33 (1.33 to 1.33)" in fewer["factors"].measured
+    assert "mlp 0.50 (0.50 to 0.50)" in fewer["the rule"].measured
+    assert (fewer["factors"].verdict, fewer["the rule"].verdict) == (claims.HOLDS, claims.FAILS)
+
+
+def test_baselines_are_judged_by_what_they_reach(monkeypatch):
+    runs = plain("tutorial_convnet")
+    assert verdict_on(runs, "well tuned").verdict == claims.FAILS  # 2 % test error
+    for each in runs:
+        each.results["test_error"] = 1.2
+    assert verdict_on(runs, "well tuned").verdict == claims.HOLDS
+
+
+def test_the_tables_say_how_far_it_is_and_what_was_found():
+    lost = record("factors", 0, 0, rate=1.0)
+    selection = [record("factors", 0, 0.9, rate=rate) for rate in (0.05, 0.1)]
+    found = checks.tables([*plain(), *five("factors", 1.6), *selection, lost])
+    progress, rows = found.values()
+    (mlp,) = [row for row in progress if row["workload"] == "mlp"]
+    assert (mlp["sgd"], mlp["muon"], mlp["complete"]) == ("2 of 4", "0 of 2", "no")
+    row = rows[1]
+    assert [each["method"] for each in rows] == ["plain", "factors"]
+    assert row["steps to validation loss"] == "2.00 (2.00 to 2.00)" and row["effect"] == "sooner"
+    assert row["diverged"] == "1 of 8" and row["rates that work"] == "0.05 to 0.1"
+    assert row["test error, %"] == "2.00" and row["rate"] == "0.1"
