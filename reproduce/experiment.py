@@ -141,7 +141,7 @@ class Experiment:
         raise NotImplementedError
 
     def row(self, record):
-        """What the command prints of a run that it has done: from column to value."""
+        """The row that the command prints of a finished run: from column to value."""
         return {}
 
     def draw(self, records, settings, path):

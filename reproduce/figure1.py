@@ -109,7 +109,7 @@ def draw(title, table, folder):
 
 
 def draw_field(axes):
-    """F_e as grey arrows on a grid."""
+    """F_e as gray arrows on a grid."""
     x, y = np.meshgrid(np.linspace(-1.2, 1.2, 13), np.linspace(0, 1.2, 7))
     points = np.stack([x.ravel(), y.ravel()], axis=1)
     values = np.array([field(point, E, DEPTH) for point in points])

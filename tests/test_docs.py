@@ -1,11 +1,12 @@
 """The examples in README.md and docs/ run as they stand, and print what the pages show."""
 
-import importlib.util
-import io
 import contextlib
+import io
 import json
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -120,11 +121,8 @@ def test_every_page_is_in_the_navigation():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="the extra `docs` is not here")
 def test_the_site_is_built_without_a_warning(tmp_path):
-    import subprocess
-    import sys
-
+    pytest.importorskip("mkdocs")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(tmp_path)]
     subprocess.run(command, check=True, cwd=ROOT)
     assert (tmp_path / "api/models/index.html").exists()

@@ -55,7 +55,7 @@ NAMES = (
     ),
     (
         "RMS of log10(ours/paper)",
-        "root mean square, over the digitised points of a curve, in decades: {bound} are "
+        "root mean square, over the digitized points of a curve, in decades: {bound} are "
         "{percent:.0%}",
     ),
 )

@@ -37,7 +37,7 @@ def temporary_root() -> Path:
 
 
 def writable_root() -> Path:
-    """TFDS's own folder, or a temporary one in its place, and then a line says so."""
+    """TFDS's own folder, or a temporary one in its place, with a printed line."""
     root = default_root()
     if not root.resolve().is_relative_to(FILES.resolve()):
         try:

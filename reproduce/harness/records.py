@@ -123,14 +123,14 @@ def read_record(path):
     """One finished run.
 
     Raises:
-        RecordsError: If the file is no record, or that of a run of another name.
+        RecordsError: If the file does not hold a record, or holds that of a run of another name.
     """
     try:
         record = Record(**json.loads(path.read_text(encoding="utf-8")))
         _check(record, path.stem)
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise RecordsError(
-            f"{path} is no record of this version: {error}. Delete it; the run is then repeated."
+            f"{path} does not hold a record of this version: {error}. Delete it; the run is then repeated."
         ) from error
     return record
 

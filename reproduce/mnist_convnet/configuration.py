@@ -32,7 +32,7 @@ class Training:
     factor_stddev: float  # the same for the factors of the dense layers
     dropout: float
     l2: float  # penalty l2 * sum(w**2) / 2
-    l2_on: str  # "kernel" (of a factorised layer: the product), "first_factor", "every_factor"
+    l2_on: str  # "kernel" (of a factorized layer: the product), "first_factor", "every_factor"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -54,7 +54,7 @@ def draw_runs(axes, records, panel, series, label, colour, style="-"):
 
 
 def draw_paper(axes, panel, series, colour):
-    """The paper's curve: its digitised points, joined, with the height of a pixel column."""
+    """The paper's curve: its digitized points, joined, with the height of a pixel column."""
     reference = paper.curve(panel, series)
     axes.errorbar(
         reference.iteration,

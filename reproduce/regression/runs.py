@@ -8,7 +8,7 @@ from reproduce.harness import curves, tensorboard
 from reproduce.harness.records import rebuilt
 from reproduce.linear_networks.exact import end_to_end, gradient_flow, optimum, sharpness
 
-POINTS = 120  # on a curve, log-spaced, besides the iterations of the paper's digitised points
+POINTS = 120  # on a curve, log-spaced, besides the iterations of the paper's digitized points
 
 
 def train(runs, task, work, panels):

@@ -44,7 +44,7 @@ def train(model: keras.Model) -> keras.Model:
 
 
 layers = [
-    FactorizedDense(10, depth=3, hidden_units=4, activation="relu", kernel_regularizer="l2", seed=0),
+    FactorizedDense(10, depth=3, hidden_units=4, activation="relu", kernel_regularizer="l2"),
     FactorizedEinsumDense("abc,cd->abd", (None, 8), bias_axes="d"),
     FactorizedConv1D(4, 3, padding="causal"),
     FactorizedConv2D(4, (3, 3), strides=2, factor_initializer=initializers.NearZero(0.01)),

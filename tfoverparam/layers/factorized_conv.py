@@ -25,7 +25,7 @@ _UNKNOWN_SIZE = 32
 
 
 class _FactorizedConv(FactorArguments):
-    """What the three ranks have in common; the mixin of `keras.layers.Conv1D`, 2D and 3D."""
+    """The common part of the three ranks; the mixin of `keras.layers.Conv1D`, 2D and 3D."""
 
     hidden_argument = "hidden_filters"
     _kernel = factorized_kernel("kernel")

@@ -20,7 +20,7 @@ class KernelFactors:
         variables: The factors, one `keras.Variable` each, in order of application, of shapes
             `(d_j, d_(j+1))`, or `(g, d_j, d_(j+1))` for a stack.
         regularizer: Regularizer of the product, or `None`.
-        name: What the kernel is called in messages.
+        name: Name of the kernel in messages.
     """
 
     def __init__(self, view, variables, regularizer, name):

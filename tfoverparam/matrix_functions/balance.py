@@ -27,7 +27,7 @@ def balanced_factors(
 
         U S^(1/N) Q_1',   Q_1 S^(1/N) Q_2',   ...,   Q_(N-1) S^(1/N) V',
 
-    each Q_j a random matrix with orthonormal columns (uniformly distributed). Neighbours then
+    each Q_j a random matrix with orthonormal columns (uniformly distributed). Neighbors then
     have the same Gram matrix on the side that they share. Balanced factors have the rank of
     their product, so hidden width beyond it carries nothing: Equation 7 forbids it.
 
@@ -154,7 +154,7 @@ def imbalance(factors: Sequence[Tensor]) -> Tensor:
     """How far `factors` are from the balance of Equation 7, relative to their own size.
 
     The largest Frobenius norm of `W_(j+1)' W_(j+1) - W_j W_j'` (in Keras's orientation:
-    `factors[j] factors[j]' - factors[j-1]' factors[j-1]`) over all neighbours, divided by the
+    `factors[j] factors[j]' - factors[j-1]' factors[j-1]`) over all neighbors, divided by the
     largest Frobenius norm of those Gram matrices. No scale of the factors overflows or vanishes
     on the way, as they are divided by their largest entry first.
 

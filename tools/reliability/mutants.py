@@ -96,7 +96,7 @@ SUITES = (
         0.80,
     ),
 )
-# Of numbers with a fraction these are errors whatever the tests: nothing would be learnt.
+# Of numbers with a fraction these are errors whatever the tests: nothing would be learned.
 LEFT_OUT = ("BitOr", "BitAnd", "BitXor", "RShift", "LShift", "Invert", "USub_Not")
 TIMES = 3  # what all tests take without a mutation: a mutant that takes longer is noticed
 KNOWN = ROOT / "runs" / "mutants.json"
