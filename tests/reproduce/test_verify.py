@@ -74,7 +74,10 @@ def test_a_sample_of_the_convnet_across_drops_of_the_rate(decay_rate, tmp_path, 
     path.write_text(json.dumps(record))
     arguments = ("figure5_right", "--results", str(tmp_path), "--iterations", "80")
     lines, status = verified(capsys, *arguments)
-    assert [line[-1] for line in lines[:3]] == ["ok" if decay_rate == 0.95 else "OFF"] * 3
+    # What another rate does to the cross-entropy, rounding might; what it does to L2, it cannot.
+    assert [line[-1] for line in lines[:3] if line[1] == "l2_term"] == [
+        "ok" if decay_rate == 0.95 else "OFF"
+    ]
     assert status == (decay_rate != 0.95)
 
 
