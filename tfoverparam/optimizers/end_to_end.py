@@ -63,8 +63,8 @@ class EndToEnd(keras.optimizers.Optimizer):
             variable, is multiplied by `1 - learning_rate * weight_decay * depth` in each step.
             The inner optimizer's own `weight_decay` is instead on all variables and not
             multiplied by the depth; only one of them can be given. Defaults to `None`.
-        apply_to: The kernels that the rule applies to. A built model: every trainable kernel that is not
-            factorized, but embeddings. Or linear maps of a model, whole paths of variables,
+        apply_to: The kernels that the rule applies to. A built model: every trainable kernel
+            that is not factorized, but embeddings. Or linear maps of a model, whole paths of variables,
             predicates of a variable, or a list of these. Defaults to `None`: every variable of
             rank 2 or more that is called a kernel, except those whose path contains `depthwise`.
         refresh_every: Steps between two in which the singular bases are followed. In between,
@@ -178,7 +178,7 @@ class EndToEnd(keras.optimizers.Optimizer):
         return self.inner_optimizer.apply_gradients(zip(*self._directions(grads, variables)))
 
     def _directions(self, grads, trainable_variables):
-        """The inner optimizer's arguments; the paper's weight decay, after that; and one step on."""
+        """The inner optimizer's arguments; then the paper's weight decay, and one step on."""
         if trainable_variables is None:
             trainable_variables = self._trainable_variables
         trainable_variables = list(trainable_variables)
