@@ -18,9 +18,9 @@ def table(rows):
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def write(script, text):
-    """Put into the page what one of the scripts has measured."""
+def write(script, text, path=PAGE):
+    """Put into a page what one of the scripts has measured."""
     start, end = f"<!-- written by benchmarks/{script}.py -->", f"<!-- /{script} -->"
-    page = PAGE.read_text(encoding="utf-8")
+    page = path.read_text(encoding="utf-8")
     head, _, rest = page.partition(start)
-    PAGE.write_text(f"{head}{start}\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+    path.write_text(f"{head}{start}\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")

@@ -1,6 +1,6 @@
 """The time of an update under the end-to-end rule, as a ratio to Keras's Muon in the same run.
 
-    python benchmarks/end_to_end.py [--rounds N] [--only REGEX]    the whole table: some 10 minutes
+    python benchmarks/end_to_end.py [--rounds N] [--only REGEX] [--write]   some 10 minutes
     KERAS_BACKEND=jax python benchmarks/end_to_end.py --only 1024
     python benchmarks/end_to_end.py --memory
 
@@ -9,12 +9,14 @@ kernels of a small GPT at once. The optimizers take turns, a few steps each a ro
 change in the machine's speed meets all of them. A result is the median over the rounds, a ratio
 the median over the rounds' ratios. Gradients are drawn anew for every step, and the learning
 rate is such that a step has `--step-size` times the norm of the kernel: following the bases is
-part of what is measured. `--memory` measures instead, each optimizer in a process of its own, how
+part of what is measured. `--write` puts the rows that were measured into docs/end_to_end.md, in
+place of those of the same names. `--memory` measures, each optimizer in a process of its own, how
 far the peak of the process's memory lies above that of SGD, in multiples of the kernel (CPU only).
 """
 
 import argparse
 import os
+import pathlib
 import re
 import resource
 import subprocess
@@ -22,14 +24,18 @@ import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 from keras.optimizers import SGD, Muon  # noqa: E402
 
+from benchmarks.end_to_end_accuracy import PAGE, put  # noqa: E402
 from tfoverparam import EndToEnd  # noqa: E402
 
 STEPS = 10
+# Of a `fit`, whose start takes as long as some steps.
+FIT_STEPS = 50
 RATE = 1e-3
 SHAPES = ((512, 512), (1024, 1024), (3136, 512), (128, 1))
 # Width 128, 4 layers: query, key, value and output of attention, the two maps of the network
@@ -96,7 +102,7 @@ def _jax_updates(optimizer, kernels, drawn):
 
 
 def fits(name):
-    """A function that trains a network for `STEPS` batches."""
+    """A function that trains a network for `FIT_STEPS` batches."""
     random = np.random.default_rng(0)
     keras.utils.set_random_seed(0)
     widths = (784, 512, 512, 10)
@@ -108,13 +114,13 @@ def fits(name):
         OPTIMIZERS[name](1e-2 if name != "Muon" else 1e-3),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    images = random.normal(size=(64 * STEPS, widths[0])).astype("float32")
+    images = random.normal(size=(64 * FIT_STEPS, widths[0])).astype("float32")
     labels = random.integers(0, 10, len(images))
     return lambda: model.fit(images, labels, batch_size=64, verbose=0)
 
 
-def compare(title, functions, rounds):
-    """Print milliseconds a step and the ratios to Muon and SGD."""
+def compare(title, functions, rounds, steps=STEPS):
+    """Print milliseconds a step and the ratios to Muon and SGD; a row of Markdown."""
     for function in functions.values():
         function()
     times = {name: [] for name in functions}
@@ -122,8 +128,9 @@ def compare(title, functions, rounds):
         for name, function in functions.items():
             start = time.perf_counter()
             function()
-            times[name].append((time.perf_counter() - start) / STEPS)
+            times[name].append((time.perf_counter() - start) / steps)
     print(f"\n{title}\n{'':<38}{'ms a step':>10}{'min':>9}{'max':>9}{'/ Muon':>9}{'/ SGD':>9}")
+    cells = [title]
     for name, seconds in times.items():
         low, median, high = 1000 * np.quantile(seconds, (0, 0.5, 1))
         ratios = [np.median(np.divide(seconds, times[other])) for other in ("Muon", "SGD")]
@@ -131,6 +138,20 @@ def compare(title, functions, rounds):
             f"{name:<38}{median:10.3f}{low:9.3f}{high:9.3f}{ratios[0]:9.2f}{ratios[1]:9.2f}",
             flush=True,
         )
+        cells.append(f"{median:.3g} ({ratios[0]:.2f})")
+    return f"| {' | '.join(cells)} |"
+
+
+def write(rows):
+    """Puts rows into the page's table, in place of those of the same titles."""
+    text = PAGE.read_text(encoding="utf-8")
+    old = re.search(r"<!-- times -->\n(.*?)<!-- end -->", text, flags=re.DOTALL)[1]
+    found = {row.split("|")[1]: row for row in [*old.strip().splitlines()[2:], *rows]}
+    put("times", [
+        f"| ms a step (ratio to Muon) | {' | '.join(OPTIMIZERS)} |",
+        "| --- " * (len(OPTIMIZERS) + 1) + "|",
+        *found.values(),
+    ])
 
 
 def measure_memory(shape, step_size):
@@ -155,6 +176,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--only", default="", help="regular expression of what to measure")
     parser.add_argument("--step-size", type=float, default=1e-3)
+    parser.add_argument("--write", action="store_true", help="the table in docs/end_to_end.md")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--peak-of", choices=OPTIMIZERS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -168,19 +190,23 @@ def main():
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         return
     print(f"Keras {keras.__version__} on {keras.backend.backend()}, {os.cpu_count()} CPU cores")
+    rows = []
     for title, shape in shapes.items():
         if arguments.memory:
             measure_memory(shape, arguments.step_size)
             continue
         cases = {name: updates(name, [shape], arguments.step_size) for name in OPTIMIZERS}
-        compare(title, cases, arguments.rounds)
+        rows.append(compare(title, cases, arguments.rounds))
     if arguments.memory:
         return
     if re.search(arguments.only, "fit"):
-        compare("fit, 784-512-512-10", {name: fits(name) for name in OPTIMIZERS}, arguments.rounds)
+        cases = {name: fits(name) for name in OPTIMIZERS}
+        rows.append(compare("fit, 784-512-512-10", cases, arguments.rounds, FIT_STEPS))
     if re.search(arguments.only, "GPT"):
         cases = {name: updates(name, GPT, arguments.step_size) for name in OPTIMIZERS}
-        compare("GPT, 25 kernels", cases, arguments.rounds)
+        rows.append(compare("GPT, 25 kernels", cases, arguments.rounds))
+    if arguments.write:
+        write(rows)
 
 
 if __name__ == "__main__":

@@ -126,9 +126,10 @@ def _named(kind):
 def put(name, lines):
     """The lines between the comments of this name in the page."""
     text = PAGE.read_text(encoding="utf-8")
-    pattern = rf"(<!-- {name} -->\n).*?(\n<!-- end -->)"
+    pattern = rf"(<!-- {name} -->\n).*?(\n?<!-- end -->)"
+    table = "\n".join(lines) + "\n"
     text, count = re.subn(
-        pattern, lambda found: found[1] + "\n".join(lines) + found[2], text, flags=re.DOTALL
+        pattern, lambda found: found[1] + table + found[2].lstrip(), text, flags=re.DOTALL
     )
     if count != 1:
         raise SystemExit(f"{PAGE} has no place for {name}")

@@ -6,15 +6,17 @@
 """
 
 import contextlib
-import dataclasses
 import time
 
 from reproduce import claims
 from reproduce.harness import cli
+from reproduce.harness.files import held
 from reproduce.harness.process import import_tensorflow
 from reproduce.harness.records import NO_DATA, provenance
-from reproduce.harness.results_folder import ResultsFolder, summary
+from reproduce.harness.results_folder import Conclusion, ResultsFolder, summary
 from reproduce.harness.work import Alone, Work, print_results
+
+__all__ = ["Conclusion", "Experiment", "main"]
 
 
 def main(experiment, arguments=None):
@@ -31,38 +33,28 @@ def _go(experiment, arguments, settings, team):
     dataset = experiment.load(arguments)
     print(dataset.description or experiment.title, flush=True)
     if not team.is_chief:
-        return team.follow(_known(experiment, arguments, settings, ()), dataset)
+        return team.follow(cli.asked_for(experiment, arguments, settings, ()), dataset)
     folder = ResultsFolder.of(experiment, arguments, settings, dataset)
     cli.check_data(folder, experiment, dataset)
-    runs = _known(experiment, arguments, settings, folder.records())
+    runs = cli.asked_for(experiment, arguments, settings, folder.records())
     missing = team.agreed(runs, folder.missing(runs), dataset)
     work = Work(experiment, arguments, team)
     work.announce(missing, dataset)
     while missing:
         # The runs of a panel are trained together; where there are no panels, each by itself.
-        panel = _panel(missing[0])
-        together = [run for run in runs if _panel(run) == panel]
-        group = [run for run in missing if _panel(run) == panel]
+        group, together = (
+            [run for run in each if run.together == missing[0].together] for each in (missing, runs)
+        )
         with folder.reserved(group, together, team) as (group, work.checkpoint):
             for record in _records(experiment, group, dataset, settings, work) if group else ():
                 folder.save(record)
-        runs = _known(experiment, arguments, settings, folder.records())
+        runs = cli.asked_for(experiment, arguments, settings, folder.records())
         missing = folder.missing(runs)
         work.total = work.done + len(missing)
-    with folder.concluding():
+    with held(folder.path, ["the conclusion"]):  # It is made of all records.
         conclusion = _conclude(experiment, folder, dataset, settings, work)
     print_results(experiment, runs, folder, conclusion, work)
     team.wait_for_all()
-
-
-def _known(experiment, arguments, settings, records):
-    """This process's share of the runs that are known to be needed, done or not."""
-    runs = cli.asked_for(experiment, arguments, settings, records)
-    return cli.share(arguments, runs, experiment.share_of)
-
-
-def _panel(run):
-    return run.panel or run.name
 
 
 def _records(experiment, runs, dataset, settings, work):
@@ -89,16 +81,6 @@ def _conclude(experiment, folder, dataset, settings, work):
     said = summary(experiment, records, conclusion, settings, dataset, started)
     folder.write(drawn if experiment.tabulated else [], said)
     return conclusion
-
-
-@dataclasses.dataclass
-class Conclusion:
-    """What all records of an experiment say: see `results_folder.summary`."""
-
-    verdicts: list
-    tables: dict = dataclasses.field(default_factory=dict)
-    distances: dict = dataclasses.field(default_factory=dict)
-    derived: list = dataclasses.field(default_factory=list)  # records made of others, to be drawn
 
 
 class Experiment:
@@ -131,10 +113,7 @@ class Experiment:
         return []
 
     def next_runs(self, settings, arguments, records):
-        """The runs that are known to be needed once there are these records, done or not.
-
-        For where runs decide about others: it is asked again whenever those of a panel have ended.
-        """
+        """The runs, done or not, that these records ask for, where runs decide about others."""
         return self.plan(settings, arguments)
 
     def share_of(self, run):
@@ -162,7 +141,7 @@ class Experiment:
         raise NotImplementedError
 
     def row(self, record):
-        """What the command prints of a run that it has done: from column to value."""
+        """The row that the command prints of a finished run: from column to value."""
         return {}
 
     def draw(self, records, settings, path):

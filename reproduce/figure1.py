@@ -10,6 +10,7 @@ import numpy as np
 
 from reproduce import experiment
 from reproduce.claims import judge
+from reproduce.paper import plots
 from reproduce.theory.line_integral import (
     ARCS,
     INNER,
@@ -70,8 +71,6 @@ def verdict(table):
 
 def draw(title, table, folder):
     """The curve with the field, and the integral over the depth."""
-    from reproduce.paper import plots
-
     (row,) = (row for row in table if row["N"] == DEPTH)
     figure, (left, right) = plots.new_figure(2, title)
     draw_field(left)
@@ -110,7 +109,7 @@ def draw(title, table, folder):
 
 
 def draw_field(axes):
-    """F_e as grey arrows on a grid."""
+    """F_e as gray arrows on a grid."""
     x, y = np.meshgrid(np.linspace(-1.2, 1.2, 13), np.linspace(0, 1.2, 7))
     points = np.stack([x.ravel(), y.ravel()], axis=1)
     values = np.array([field(point, E, DEPTH) for point in points])
@@ -121,8 +120,6 @@ def draw_field(axes):
 
 def draw_curve(axes):
     """The four arcs of Gamma, each with its name and an arrow in its direction."""
-    from reproduce.paper import plots
-
     for arc, colour in zip(ARCS, plots.COLOURS):
         points, _ = GAMMA.arc(arc, np.linspace(0, 1, 101))
         axes.plot(*points.T, color=colour, linewidth=2.2)

@@ -13,17 +13,11 @@ else is varied.
 
 from reproduce import experiment
 from reproduce.claims.figure5_right import PANEL, distances, tables, verdicts
-from reproduce.mnist_convnet.configuration import (
-    MULTI_WORKER,
-    NETWORKS,
-    ONE_MACHINE,
-    TAGS,
-    TUTORIAL_SEED,
-    Config,
-    check_tutorial_seeds,
-    plan,
-)
+from reproduce.harness.errors import UsageError
+from reproduce.mnist_convnet import NETWORKS, TAGS, TUTORIAL_SEED, Config, plan
+from reproduce.paper import plots
 
+ONE_MACHINE, MULTI_WORKER = "one-machine", "multi-worker"
 STEP = "training step"
 SECONDS = 0.02, 0.03  # of a step on two cores: the original network, one of factors
 
@@ -64,19 +58,22 @@ class Figure(experiment.Experiment):
         )
 
     def check(self, arguments, settings):
-        check_tutorial_seeds(arguments)
+        if arguments.tutorial_seeds and not set(arguments.arms) <= set(NETWORKS):
+            raise UsageError(f"--tutorial-seeds is for the arms {', '.join(NETWORKS)} only.")
+        if arguments.tutorial_seeds and arguments.strategy != ONE_MACHINE:
+            raise UsageError("--tutorial-seeds is for --strategy one-machine only.")
 
     def team(self, arguments, settings):
         if arguments.strategy == ONE_MACHINE:
             return super().team(arguments, settings)
-        from reproduce.mnist_convnet.runs import joined
+        from reproduce.mnist_convnet import joined
 
         return joined(settings.batch_size)
 
     def load(self, arguments):
-        from reproduce.data.mnist import load_mnist
+        from reproduce import data
 
-        return load_mnist(arguments.data_dir)
+        return data.load_mnist(arguments.data_dir)
 
     def plan(self, settings, arguments):
         seeds = [TUTORIAL_SEED] if arguments.tutorial_seeds else arguments.seeds
@@ -91,7 +88,7 @@ class Figure(experiment.Experiment):
         return sum(r.settings["steps"] * SECONDS[r.settings["depth"] > 1] for r in runs) / 60
 
     def train(self, runs, task, settings, work):
-        from reproduce.mnist_convnet.runs import train_all
+        from reproduce.mnist_convnet import train_all
 
         yield from train_all(runs, task, settings, work)
 
@@ -106,8 +103,6 @@ class Figure(experiment.Experiment):
 
     def draw(self, records, settings, path):
         """The paper's figure, then what it is made of, then what the penalty acts on; a picture."""
-        from reproduce.paper import plots
-
         last = max((record.curves[PANEL][-1][0] for record in records), default=settings.steps)
         blue, red, *others = plots.COLOURS
         colours = dict(zip(NETWORKS, (blue, red)))

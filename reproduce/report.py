@@ -1,17 +1,19 @@
 """Write results/README.md, and the results in README.md, from the summary of each figure."""
 
 import argparse
+import html
 import json
 import pathlib
 import statistics
 
-from reproduce.claims import CLAIM, CURVE, HOLDS, JUDGED, KINDS, headlines
+from reproduce.claims import CLAIM, CURVE, HOLDS, JUDGED, KINDS, headlines, legend
 from reproduce.harness import cli
 from reproduce.harness.errors import UsageError
 from reproduce.harness.files import held, write_atomically
 
 ROOT = pathlib.Path(__file__).parent.parent
 DISTANCE = "Distance to the paper's curve: RMS of log10(ours/paper), median over the seeds"
+LONG = 15  # rows: a longer table is folded
 START, END = "<!-- results: written by python -m reproduce.report -->", "<!-- /results -->"
 
 
@@ -32,7 +34,10 @@ def write(root=ROOT):
             raise UsageError(f"There is no summary.json in the folders of {root / 'results'}.")
         said = [_said_of(path) for path in paths]
         summaries, sections, rows = zip(*said)
-        glance = _at_a_glance({summary["figure"]: summary for summary in summaries})
+        by_name = {summary["figure"]: summary for summary in summaries}
+        claims, finding = _headlines(by_name)
+        other = [text for text in [headlines.on_other_data(by_name)] if text]
+        glance = ["## At a glance", _markdown_table(claims), *finding, *other] if claims else []
         parts = [
             "# Results",
             "Written by `python -m reproduce.report` from the records in these folders: every "
@@ -41,12 +46,15 @@ def write(root=ROOT):
             "names; *cannot be judged*, that what we measured does not decide it. Where the "
             "paper's own curves tell, the same criterion is applied to them.",
             *glance,
+            _folded("Names in the tables that are ours, not the paper's", legend.rows()),
             *sections,
         ]
         write_atomically(root / "results" / "README.md", "\n\n".join(parts) + "\n")
         before, after = _around_results(root / "README.md")
-        table = _markdown_table(rows)
-        write_atomically(root / "README.md", f"{before}{START}\n{table}\n{END}{after}")
+        short = [{key: row[key] for key in ("the paper says", "verdict")} for row in claims]
+        parts = [*([_markdown_table(short)] if short else []), *finding, _markdown_table(rows)]
+        text = "\n\n".join(parts)
+        write_atomically(root / "README.md", f"{before}{START}\n{text}\n{END}{after}")
 
 
 def _said_of(path):
@@ -61,16 +69,14 @@ def _said_of(path):
         ) from error
 
 
-def _at_a_glance(summaries):
-    """Heading, table and main finding; nothing where none of the figures has been run."""
+def _headlines(summaries):
+    """The rows of the headline claims, and the main finding; each may be empty."""
     try:
         rows = headlines.table(summaries)
         finding = headlines.main_finding(summaries)
     except ValueError as error:
         raise UsageError(f"The headlines do not fit the results: {error}") from error
-    if not rows:
-        return []
-    return ["## At a glance", _markdown_table(rows), *([finding] if finding else [])]
+    return rows, [finding] if finding else []
 
 
 def _around_results(path):
@@ -124,7 +130,7 @@ def _section(figure):
             *([f"![{figure['title']}]({folder}/figure.png)"] if figure.get("drawn", True) else []),
             *_verdict_tables(figure["verdicts"]),
             *(
-                f"### {title}\n\n{_markdown_table(rows)}"
+                _titled(title, rows)
                 for title, rows in {DISTANCE: _distance_table(figure), **figure["tables"]}.items()
                 if rows
             ),
@@ -152,6 +158,16 @@ def _verdict_tables(verdicts):
         ]
         if rows:
             yield f"### {heading[0].upper()}{heading[1:]}\n\n{_markdown_table(rows)}"
+
+
+def _titled(title, rows):
+    """A table under its heading, or folded if it is long."""
+    return _folded(title, rows) if len(rows) > LONG else f"### {title}\n\n{_markdown_table(rows)}"
+
+
+def _folded(title, rows):
+    summary = f"<details><summary>{html.escape(title, quote=False)}</summary>"
+    return f"{summary}\n\n{_markdown_table(rows)}\n\n</details>"
 
 
 def _effort(figure):

@@ -175,7 +175,8 @@ def recomputed(figure, arguments):
 
 
 def _networks(folder, arguments, bar):
-    from reproduce import data, robustness
+    from reproduce import data
+    from reproduce.speedups import problems
 
     finished = sorted(_records(folder), key=lambda record: record.panel)
     with bar(f"{folder.name}: the data", None):
@@ -184,7 +185,11 @@ def _networks(folder, arguments, bar):
         group = list(records)
         task, settings = dataset, group[0].settings
         if "problem" in settings:
-            task = robustness.task(settings["problem"], settings["condition_number"], dataset)
+            names = settings["problem"], settings["condition_number"]
+            if not problems.is_there(names[0], arguments.data_dir):
+                print(f"{folder.name}, {panel}: not compared; --data-dir has no {names[0]}.")
+                continue
+            task = problems.task(*names, dataset, arguments.data_dir)
         _check_data(group, task, folder)
         yield networks.prefixes(
             [curve for record in group for curve in networks.recorded(record)],

@@ -1,11 +1,19 @@
-"""The examples in README.md and docs/ run as they stand."""
+"""The examples in README.md and docs/ run as they stand, and print what the pages show."""
 
+import contextlib
+import io
 import json
 import pathlib
 import re
-import runpy
+import subprocess
+import sys
 
 import pytest
+
+from reproduce.__main__ import COMMANDS
+from reproduce.linear_networks import OPTIMIZERS, program
+from tfoverparam.kernel_kinds import KINDS
+from tools.site import guide, matrices
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -17,34 +25,75 @@ def blocks(text):
 
 
 def run(text, name):
-    """Runs the Python blocks one after the other, as a reader would; returns their names."""
+    """Runs the Python blocks one after the other, as a reader would; returns what they print."""
     assert blocks(text)
-    names = {}
-    for block in blocks(text):
-        exec(compile(block, name, "exec"), names)
-    return names
+    names, printed = {}, io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        for block in blocks(text):
+            exec(compile(block, name, "exec"), names)
+    return printed.getvalue()
 
 
-def test_the_readme_s_examples_run():
-    names = run(README, "README.md")
-    assert int(names["model"].optimizer.iterations) == 4  # two epochs of two batches
+def page(name):
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
-def test_the_guide_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    run((ROOT / "docs/guide.md").read_text(encoding="utf-8"), "guide.md")
-    # What it writes: the monitor's logs, and the plain model.
-    assert list(tmp_path.glob("runs/guide/events*")) and (tmp_path / "digits.keras").exists()
+def test_the_readme_s_example_prints_what_is_below_it():
+    (shown,) = re.findall(r"^```text\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    assert run(README, "README.md") == shown
 
 
-def test_the_notebook_is_the_guide_without_outputs():
-    guide = (ROOT / "docs/guide.md").read_text(encoding="utf-8")
-    notebook = json.loads((ROOT / "docs/guide.ipynb").read_text(encoding="utf-8"))
-    expected = runpy.run_path(str(ROOT / "docs/make_notebook.py"))["cells"](guide)
-    assert [cell["source"] for cell in notebook["cells"]] == [cell["source"] for cell in expected]
-    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert [f"{cell['source']}\n" for cell in code] == blocks(guide)
-    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+def test_the_readme_lists_the_commands():
+    rows = re.findall(r"^\| `python -m (\S+)` \| (.*) \|$", README, re.MULTILINE)
+    assert dict(rows) == COMMANDS
+
+
+@pytest.mark.slow
+def test_the_guide_runs():
+    executed = guide.execute(page("docs/guide.md"))
+    printed = "".join(output for *_, output, _ in executed)
+    assert "10090 parameters" in printed
+    assert [len(pictures) for *_, pictures in executed if pictures] == [1]
+
+
+def test_the_notebook_is_the_guide_with_outputs():
+    cells = json.loads(page("docs/guide.ipynb"))["cells"]
+    expected = list(guide.cells(page("docs/guide.md")))
+    assert [(each["cell_type"] == "code", each["source"]) for each in cells] == expected
+    code = [each for each in cells if each["cell_type"] == "code"]
+    assert [f"{each['source']}\n" for each in code] == blocks(page("docs/guide.md"))
+    assert [each["execution_count"] for each in code] == list(range(1, len(code) + 1))
+    outputs = [output for each in code for output in each["outputs"]]
+    assert {output["output_type"] for output in outputs} == {"stream", "display_data"}
+
+
+def test_the_page_on_adding_an_experiment_runs(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    printed = run(page("docs/adding_an_experiment.md"), "adding_an_experiment.md")
+    assert "Adam 4-layer" in printed and "Diabetes (442 rows, 10 features)" in printed
+
+
+def test_the_optimizers_have_names_and_classes():
+    assert set(OPTIMIZERS) == set(program._OPTIMIZERS)
+    listed = re.findall(r"^-OPTIMIZERS = (.*)$", page("docs/adding_an_experiment.md"), re.MULTILINE)
+    assert listed == [str(OPTIMIZERS).replace("'", '"')]
+
+
+def test_the_matrices_are_those_of_the_measurements():
+    assert matrices.made() == page("docs/matrices.md")
+    assert all(f"`{cls.__name__}`" in page("docs/matrices.md") for cls in KINDS)
+
+
+def test_what_did_not_hold_is_in_no_matrix():
+    row = "| jax, float32: collapse | 12 | 11 | 1e-7 | `command` |"
+    with pytest.raises(ValueError, match="11 of 12 held"):
+        matrices.deviations(row)
+
+
+def test_versions_are_the_declared_ones():
+    setup = page("setup.cfg")
+    for declared in re.findall(r"\| `(>=\S+)` \|", page("docs/matrices.md")):
+        assert declared in setup
 
 
 def test_the_two_commands_are_there_as_promised():
@@ -53,8 +102,28 @@ def test_the_two_commands_are_there_as_promised():
         assert f"\n{setup}{module}\n" in README
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/guide.md", "docs/end_to_end.md"])
-def test_links_lead_somewhere(page):
-    text = (ROOT / page).read_text(encoding="utf-8")
-    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
-    assert all((ROOT / page).parent.joinpath(target).exists() for target in targets)
+PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
+PAGES += sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md"))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name):
+    targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page(name))
+    targets = [target for target in targets if "://" not in target]
+    assert all((ROOT / name).parent.joinpath(target).exists() for target in targets)
+
+
+def test_every_page_is_in_the_navigation():
+    listed = set(re.findall(r": (\S+\.md)$", page("mkdocs.yml"), re.MULTILINE))
+    own = {name.removeprefix("docs/") for name in PAGES if name.startswith("docs/")}
+    generated = {"index.md", "when_it_pays.md", "results/index.md"}
+    assert listed == own | generated | {"changelog.md", "contributing.md", "security.md"}
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(tmp_path)]
+    subprocess.run(command, check=True, cwd=ROOT)
+    assert (tmp_path / "api/models/index.html").exists()
+    assert "factorized 3 of 3 linear maps" in (tmp_path / "guide/index.html").read_text("utf-8")

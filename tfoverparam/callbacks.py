@@ -4,6 +4,7 @@ import math
 import os
 import time
 import warnings
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -86,7 +87,13 @@ class BalanceMonitor(keras.callbacks.Callback):
         [Arora et al., 2018](https://arxiv.org/abs/1802.06509)
     """
 
-    def __init__(self, every=None, log_dir=None, budget=None, logs="imbalance"):
+    def __init__(
+        self,
+        every: int | None = None,
+        log_dir: str | os.PathLike[str] | None = None,
+        budget: int | None = None,
+        logs: Literal["imbalance", "all"] = "imbalance",
+    ) -> None:
         super().__init__()
         for name, value in (("every", every), ("budget", budget)):
             if value is not None:
@@ -118,20 +125,20 @@ class BalanceMonitor(keras.callbacks.Callback):
         self._warned = set()
         self._warned_of_overflow = False
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._begin()
         self._iteration = max(self._iteration, _iterations(self.model))
         if not _trained_maps(self.model) and all(layer.built for layer in walk(self.model)):
             raise ValueError(_NOTHING_TO_SEE)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._first_epoch is None:
             self._first_epoch = epoch
             self._iteration = max(self._iteration, epoch * (self.params.get("steps") or 0))
         self._is_new_epoch = True
         self._latest = {}
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         self._first_batch = batch
         now = time.perf_counter()
         is_due = (now if self.every is None else self._done) >= self._next_report
@@ -140,7 +147,7 @@ class BalanceMonitor(keras.callbacks.Callback):
             self._before = self._factors()
             self._seconds = time.perf_counter() - now
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         # With `steps_per_execution` a batch of Keras's count is the last of several.
         steps = batch - self._first_batch + 1
         if self._before:
@@ -154,12 +161,12 @@ class BalanceMonitor(keras.callbacks.Callback):
         self._done += steps
         self._iteration += steps
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._warn_of_overflow()
         if logs is not None and any(name.startswith("val_") for name in logs):
             logs.update(self._latest)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._event_files is not None:
             self._event_files.flush()
 

@@ -1,4 +1,4 @@
-"""What the steps of factors say about the product: the rule's step, and the time to leave zero.
+"""The product, told by the steps of its factors: the rule's step, and the time to leave zero.
 
 On the host and in float64, where NumPy's decompositions are several times faster than TensorFlow's.
 """

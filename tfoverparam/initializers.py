@@ -2,10 +2,13 @@
 
 import functools
 import random
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import initializers, ops
 
+from tfoverparam.annotations import InitializerSeed, Tensor
 from tfoverparam.arguments import is_number
 from tfoverparam.matrix_functions import balanced_factors
 from tfoverparam.matrix_functions.balance import is_traced
@@ -29,12 +32,12 @@ class NearZero(initializers.RandomNormal):
     (3, 2)
     """
 
-    def __init__(self, stddev=0.01, seed=None):
+    def __init__(self, stddev: float = 0.01, seed: InitializerSeed = None) -> None:
         if not is_number(stddev) or stddev < 0:
             raise ValueError(f"`stddev` must be a number >= 0. Received: stddev={stddev!r}")
         super().__init__(mean=0.0, stddev=stddev, seed=seed)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         del config["mean"]
         return config
@@ -61,7 +64,7 @@ class NearIdentity(NearZero):
     1.0
     """
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Tensor:
         if len(shape) != 2:
             raise ValueError(f"`NearIdentity` starts matrices. Received: shape={tuple(shape)}")
         noise = super().__call__(shape, dtype=dtype)

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import keras
 from keras import layers
@@ -91,7 +92,11 @@ KINDS: dict[type, tuple[Kind, ...]] = {
 }
 
 
-def register_linear_map(cls, variable="kernel", view=None):
+def register_linear_map(
+    cls: type,
+    variable: str = "kernel",
+    view: Callable[[Any], MatrixView] | None = None,
+) -> None:
     """Tells `linear_maps` of a kernel that layers of a class of your own have.
 
     It need not be told of subclasses of Keras's layers.

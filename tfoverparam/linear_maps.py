@@ -10,6 +10,7 @@ import math
 
 import keras
 
+from tfoverparam.annotations import Tensor
 from tfoverparam.kernel_kinds import kinds_of, last_axis_out
 from tfoverparam.keras_private import stored_name
 from tfoverparam.layer_tree import walk
@@ -80,13 +81,13 @@ class LinearMap:
         return math.prod(self.view.shape)
 
     @property
-    def kernel(self):
+    def kernel(self) -> Tensor:
         """The `keras.Variable`; where it is factorized, the product of the factors, a tensor."""
         factors = _factors_of(self.layer, self.variable)
         return _variable_of(self.layer, self.variable) if factors is None else factors.kernel()
 
     @property
-    def factors(self) -> list:
+    def factors(self) -> list[Tensor]:
         """The factors, variables in order of application; an empty list if there are none."""
         factors = _factors_of(self.layer, self.variable)
         return [] if factors is None else list(factors.variables)
@@ -97,7 +98,7 @@ class LinearMap:
         return _factors_of(self.layer, self.variable) is not None
 
 
-def linear_maps(model):
+def linear_maps(model: keras.Layer) -> list[LinearMap]:
     """All linear maps of a model, in the order of its layers, each once.
 
     Those of the layers `Dense`, `EinsumDense` (and so all of attention), `Conv1D`, `Conv2D` and

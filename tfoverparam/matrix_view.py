@@ -5,6 +5,8 @@ import math
 
 from keras import ops
 
+from tfoverparam.annotations import Tensor
+
 
 @dataclasses.dataclass(frozen=True)
 class MatrixView:
@@ -61,14 +63,14 @@ class MatrixView:
             sizes.insert(0, math.prod(self.split[axis] for axis in self.groups))
         return tuple(sizes)
 
-    def to_matrices(self, kernel):
+    def to_matrices(self, kernel: Tensor) -> Tensor:
         """The kernel, of shape `shape`, as a tensor of shape `matrices_shape`."""
         kernel = _reshaped(ops.convert_to_tensor(kernel), self.split)
         if self._order != tuple(range(len(self.split))):
             kernel = ops.transpose(kernel, self._order)
         return _reshaped(kernel, self.matrices_shape)
 
-    def from_matrices(self, matrices):
+    def from_matrices(self, matrices: Tensor) -> Tensor:
         """A tensor of shape `shape` from one of shape `matrices_shape`."""
         order = self._order
         kernel = _reshaped(matrices, tuple(self.split[axis] for axis in order))

@@ -1,5 +1,7 @@
 """A table of the linear maps of a model: what is trained, and what is deployed."""
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
@@ -21,7 +23,7 @@ _HEADER = (
 _LEFT_ALIGNED = (0, 3, 7, 8)
 
 
-def summary(model, print_fn=print):
+def summary(model: keras.Layer, print_fn: Callable[[str], object] = print) -> None:
     """Prints a table of the linear maps of a model, factorized or not.
 
     For each: its path, the shape of its kernel and the number of its entries. For those that are

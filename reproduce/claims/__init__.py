@@ -1,4 +1,4 @@
-"""What the paper says, as checks over records: one module a figure, each with `verdicts`.
+"""The paper's statements, as checks over records: one module per figure, each with `verdicts`.
 
 Where the paper's own curves can be measured, they are judged by the same criterion, in `paper`.
 """
@@ -35,7 +35,7 @@ class Verdict:
         measured: The number measured, with its unit and the number of runs.
         verdict: One of `JUDGED`, `NOT_RUN` and `NOT_COMPARABLE`.
         kind: One of `KINDS`.
-        paper: What the same criterion measures on the paper's digitised curves; empty where they
+        paper: What the same criterion measures on the paper's digitized curves; empty where they
             do not tell.
     """
 

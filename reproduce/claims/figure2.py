@@ -10,7 +10,7 @@ PANELS = {"fig2L_l2": "l2", "fig2R_l4": "l4"}
 SOURCE = "Section 8, Figure 2"
 COMMAND = "python -m reproduce.figure2 --everything"
 COMPARED_FROM = 10_000
-TOLD_APART = 0.01  # decades: digitising tells a curve to 1 %, two of them to 2 %
+TOLD_APART = 0.01  # decades: digitizing tells a curve to 1 %, two of them to 2 %
 STATED = 1e-3  # the learning rate of both panels, by the paper's text
 
 

@@ -46,7 +46,7 @@ def verdicts(records):
         records: The `reproduce.harness.records.Record`s of one results folder.
 
     Returns:
-        A list of `Verdict`. What has not been run says so, and how to run it.
+        A list of `Verdict`. For runs that are missing, how to make them.
     """
     return [
         *_curves_met(records),

@@ -3,7 +3,9 @@
 import dataclasses
 import re
 
-from reproduce.claims import FAILS, HOLDS, NOT_COMPARABLE, NOT_RUN, PARTLY
+from reproduce.claims import FAILS, HOLDS, JUDGED, NOT_COMPARABLE, NOT_RUN, PARTLY
+
+PREDICTION = "The speed-up by depth rises with the kurtosis"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,6 +185,19 @@ def main_finding(summaries):
     known = [each for each in MAIN_FINDING if each.figure in summaries]
     parts = [_found(each, summaries[each.figure])[0] for each in known]
     return f"{', '.join(parts)}." if parts and all(parts) else ""
+
+
+def on_other_data(summaries):
+    """A sentence on where depth helps; empty where that was not measured."""
+    verdicts = summaries.get("robustness", {}).get("verdicts", [])
+    for each in verdicts:
+        if each["statement"].startswith(PREDICTION) and each["verdict"] in JUDGED:
+            return (
+                f"On which data does depth help? Our prediction, that the speed-up for p = 4 rises "
+                f"with the kurtosis of the residual of least squares, {each['verdict']}: "
+                f"{each['measured']}."
+            )
+    return ""
 
 
 def _found(headline, summary):

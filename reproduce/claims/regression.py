@@ -1,4 +1,4 @@
-"""What the checks of all regression figures share: runs, best rates, distances, levels."""
+"""The common parts of the checks of all regression figures: runs, best rates, distances, levels."""
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from reproduce.claims import (
     select,
 )
 
+PLATEAU = 0.99  # of the loss at zero: a run above this has not left the plateau
 FROM = 0.01  # of the axis: before, one pixel column of the plots spans many iterations
 
 
@@ -101,7 +102,7 @@ def points(record):
 def distances(records):
     """RMS of log10(ours/paper) for every curve that the paper plots: curve to seed to number.
 
-    Over all digitised points from 1 % of the axis on. None where a run ended before.
+    Over all digitized points from 1 % of the axis on. None where a run ended before.
     """
     return {
         f"{panel} {curve}": {record.seed: distance(record, first(panel)) for record in group}

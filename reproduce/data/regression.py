@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from reproduce.data.store import read_original
+from reproduce.data.store import find_original, read_original
 
 # Of each task: the SHA-256 of its text, and what it is called; more in files/README.md. The last
 # two, whose terms are not known, are not in the repository.
@@ -102,6 +102,15 @@ def load_regression(name: str, data_dir: str | Path | None = None) -> Regression
     features = rows[:, :-1]
     features = features[:, np.ptp(features, axis=0) > 0]
     return regression_data(features, rows[:, -1], title, str(path))
+
+
+def has_regression(name: str, data_dir: str | Path | None = None) -> bool:
+    """Whether `load_regression` would find the file of a task.
+
+    >>> has_regression("yacht"), has_regression("elevators", ".")
+    (True, False)
+    """
+    return find_original(data_dir, "regression", f"{name}.csv") is not None
 
 
 def load_breast_cancer() -> RegressionData:

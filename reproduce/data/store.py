@@ -37,7 +37,7 @@ def temporary_root() -> Path:
 
 
 def writable_root() -> Path:
-    """TFDS's own folder, or a temporary one in its place, and then a line says so."""
+    """TFDS's own folder, or a temporary one in its place, with a printed line."""
     root = default_root()
     if not root.resolve().is_relative_to(FILES.resolve()):
         try:
@@ -107,14 +107,26 @@ def read_original(
     Raises:
         DataError: If there is none, or it is damaged.
     """
-    root = find_root(data_dir)
-    for folder in [*places(root, (subfolder,)), FILES / subfolder]:
+    path = find_original(data_dir, subfolder, name)
+    if path is None:
+        where = find_root(data_dir) / subfolder
+        raise DataError(f"There is no {name}.gz in {where}. Put it there.")
+    content = read_unpacked(path)
+    check_sha256(content, sha256, str(path), "Replace it by the original.")
+    return content, path
+
+
+def find_original(data_dir: str | Path | None, subfolder: str, name: str) -> Path | None:
+    """Where the file `name` or `name.gz` is, in the user's folder or in this repository.
+
+    Raises:
+        DataError: If `data_dir` is not a folder.
+    """
+    for folder in [*places(find_root(data_dir), (subfolder,)), FILES / subfolder]:
         for path in (folder / name, folder / f"{name}.gz"):
             if path.exists():
-                content = read_unpacked(path)
-                check_sha256(content, sha256, str(path), "Replace it by the original.")
-                return content, path
-    raise DataError(f"There is no {name}.gz in {root / subfolder}. Put it there.")
+                return path
+    return None
 
 
 def check_sha256(content: bytes, expected: str, subject: str, remedy: str) -> None:

@@ -11,7 +11,7 @@ import sys
 
 from reproduce.harness import config as configuration
 from reproduce.harness import process
-from reproduce.harness.errors import CommandError, UsageError
+from reproduce.harness.errors import CommandError, DataError, UsageError
 from reproduce.harness.records import read_records
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -171,14 +171,19 @@ def _config_path(experiment):
 
 
 def asked_for(experiment, arguments, settings, records=()):
-    """The runs that the command line asks for, as far as finished ones tell, a list of `Run`."""
+    """The runs that the command line asks for, as far as finished ones tell, a list of `Run`.
+
+    Of these, if it asks for a share: see `share`.
+    """
     if not arguments.everything:
-        return experiment.next_runs(settings, arguments, records)
+        runs = experiment.next_runs(settings, arguments, records)
+        return share(arguments, runs, experiment.share_of)
     committed = read_records(ROOT / "results" / experiment.name)
     seeds = sorted({record.seed for record in committed})
     names = {record.name for record in committed}
     runs = experiment.everything(settings, with_values(arguments, seeds=seeds))
-    return [run for run in runs if run.name in names]
+    runs = [run for run in runs if run.name in names]
+    return share(arguments, runs, experiment.share_of)
 
 
 def how_to_go_on(experiment):
@@ -227,7 +232,10 @@ def check_data(folder, experiment, dataset):
     """Raise a UsageError if the folder holds runs on other data, copied from another machine."""
     for record in folder.records():
         found = record.provenance.get("data")
-        task = experiment.task(record.settings, dataset)
+        try:
+            task = experiment.task(record.settings, dataset)
+        except DataError:
+            continue  # Of a finished run on data that this machine does not have.
         if found and found["fingerprint"] != task.fingerprint:
             raise UsageError(
                 f"{record.name} in {folder.path} was made from other data than this machine has "

@@ -52,7 +52,7 @@ def median_curve(curves):
     """Median over runs, where all of them have a point.
 
     Args:
-        curves: Lists of `[iteration, value]`, one a run.
+        curves: Lists of `[iteration, value]`, one per run.
 
     Returns:
         Arrays `(iterations, lowest, median, highest)` of equal length.

@@ -41,6 +41,11 @@ class Run:
         return run_name(self.series, self.seed, self.panel)
 
     @property
+    def together(self):
+        """What the runs that are trained together have in common; without panels, each is alone."""
+        return self.panel or self.name
+
+    @property
     def title(self):
         return f"{self.panel} {self.series}, seed {self.seed}".strip()
 
@@ -118,14 +123,14 @@ def read_record(path):
     """One finished run.
 
     Raises:
-        RecordsError: If the file is no record, or that of a run of another name.
+        RecordsError: If the file does not hold a record, or holds that of a run of another name.
     """
     try:
         record = Record(**json.loads(path.read_text(encoding="utf-8")))
         _check(record, path.stem)
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise RecordsError(
-            f"{path} is no record of this version: {error}. Delete it; the run is then repeated."
+            f"{path} does not hold a record of this version: {error}. Delete it; the run is then repeated."
         ) from error
     return record
 

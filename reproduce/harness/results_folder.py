@@ -122,10 +122,6 @@ class ResultsFolder:
             for path in folder.glob(f"checkpoint-{name}*.npz"):
                 path.unlink(missing_ok=True)
 
-    def concluding(self):
-        """A context that keeps other processes from writing what is made of all records."""
-        return held(self.path, ["the conclusion"])
-
     def has(self, run):
         """Whether this `harness.records.Run` is finished.
 
@@ -195,13 +191,23 @@ def _differences(wanted, found, prefix=""):
     return [] if wanted == found else [prefix.lstrip(".") or "everything"]
 
 
+@dataclasses.dataclass
+class Conclusion:
+    """What all records of an experiment say: see `summary`."""
+
+    verdicts: list
+    tables: dict = dataclasses.field(default_factory=dict)
+    distances: dict = dataclasses.field(default_factory=dict)
+    derived: list = dataclasses.field(default_factory=list)  # records made of others, to be drawn
+
+
 def summary(experiment, records, conclusion, settings, dataset, started):
     """What is worth knowing of a results folder, as plain values.
 
     Args:
         experiment: The `experiment.Experiment`. `settings`: its configuration, or None.
         records: All `harness.records.Record`s of the folder.
-        conclusion: The `experiment.Conclusion` from them. Its `distances` are RMS of
+        conclusion: The `Conclusion` from them. Its `distances` are RMS of
             log10(ours/paper), a dict from series to a dict from seed to number; its `tables` a
             dict from a title to a list of rows, each a dict from column to value.
         dataset: The data.

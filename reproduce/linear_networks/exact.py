@@ -16,7 +16,7 @@ class NotConvergedError(Exception):
 
 
 def optimum(features, targets, p):
-    """The kernel that minimises mean |features kernel - targets|^p, p an even integer.
+    """The kernel that minimizes mean |features kernel - targets|^p, p an even integer.
 
     Newton's method. The Hessian is p (p-1) A'A with A = diag(r^((p-2)/2)) X / sqrt(m), r the
     residuals, and may be very ill-conditioned: a step is a least squares problem in A, in which

@@ -57,7 +57,7 @@ def train(runs, features, targets, steps, record_at, checkpoint=None, on_progres
         on_progress: Called with the iterations done and the number of runs that have not diverged.
 
     Returns:
-        A list of `Trajectory`, one a run.
+        A list of `Trajectory`, one per run.
 
     Raises:
         RecordsError: If the checkpoint cannot be written; the one before is then kept.

@@ -2,18 +2,32 @@
 
 import importlib
 
-from reproduce.mnist_convnet.configuration import TUTORIAL_SEED, Training
+from reproduce.mnist_convnet.configuration import (
+    NETWORKS,
+    TAGS,
+    TUTORIAL_SEED,
+    Config,
+    Training,
+    plan,
+)
 
-_MODULES = {"build_network": "network"}  # all else is in `training`
+# All else is in `training`.
+_MODULES = {"build_network": "network", "joined": "replicas", "train_all": "runs"}
 
 __all__ = [
+    "NETWORKS",
+    "TAGS",
     "TUTORIAL_SEED",
+    "Config",
     "Trained",
     "Training",
     "build_network",
     "descend",
+    "joined",
     "normalized",
+    "plan",
     "train",
+    "train_all",
     "training_loop",
 ]
 

@@ -3,14 +3,13 @@
 import dataclasses
 
 from reproduce.harness import config
-from reproduce.harness.errors import ConfigError, UsageError
+from reproduce.harness.errors import ConfigError
 from reproduce.harness.records import Run
 
 # The graph and op seeds of the tutorial's log; each op's stream is a function of the pair.
 TUTORIAL_GRAPH_SEED = 87654321
 TUTORIAL_SEED = 66478
 NETWORKS = ("original", "overparameterized")
-ONE_MACHINE, MULTI_WORKER = "one-machine", "multi-worker"
 TAGS = ("train/loss", "train/cross_entropy", "train/l2_term")  # in TensorBoard
 
 
@@ -33,7 +32,7 @@ class Training:
     factor_stddev: float  # the same for the factors of the dense layers
     dropout: float
     l2: float  # penalty l2 * sum(w**2) / 2
-    l2_on: str  # "kernel" (of a factorised layer: the product), "first_factor", "every_factor"
+    l2_on: str  # "kernel" (of a factorized layer: the product), "first_factor", "every_factor"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,14 +83,6 @@ class Config:
         for name, value in (("half_window", self.half_window), ("l2", self.l2)):
             if value < 0:
                 raise ConfigError(f"`{name}` must not be negative. Received: {value}")
-
-
-def check_tutorial_seeds(arguments):
-    """Raise a UsageError if the tutorial's seeds are asked for where there are none."""
-    if arguments.tutorial_seeds and not set(arguments.arms) <= set(NETWORKS):
-        raise UsageError(f"--tutorial-seeds is for the arms {', '.join(NETWORKS)} only.")
-    if arguments.tutorial_seeds and arguments.strategy != ONE_MACHINE:
-        raise UsageError("--tutorial-seeds is for --strategy one-machine only.")
 
 
 def plan(settings, arms, seeds, tutorial_seeds=False):

@@ -6,10 +6,7 @@ from reproduce.harness import curves, files, tensorboard
 from reproduce.harness.errors import ConfigError
 from reproduce.harness.records import rebuilt
 from reproduce.mnist_convnet.configuration import TAGS, Training
-from reproduce.mnist_convnet.replicas import joined
 from reproduce.mnist_convnet.training import train
-
-__all__ = ["joined", "train_all"]
 
 PANELS = (PANEL, "cross_entropy", "l2_term")
 

@@ -1,4 +1,4 @@
-"""The paper's Figures 2 to 5, digitised from the published plots (about 1 % in value).
+"""The paper's Figures 2 to 5, digitized from the published plots (about 1 % in value).
 
 `curves.csv` has the columns `panel,series,iteration,low,median,high`, where low to high is
 the extent of the curve within one pixel column.
@@ -24,7 +24,7 @@ PLOTS = {
 
 @functools.cache
 def curves():
-    """All digitised points, a record array. Do not change it: it is shared."""
+    """All digitized points, a record array. Do not change it: it is shared."""
     path = pathlib.Path(__file__).parent / "curves.csv"
     return np.genfromtxt(path, delimiter=",", names=True, dtype=None, encoding="utf-8").view(
         np.recarray
@@ -32,13 +32,13 @@ def curves():
 
 
 def curve(panel, series):
-    """One digitised curve, a record array by iteration; empty if the paper has none so named."""
+    """One digitized curve, a record array by iteration; empty if the paper has none so named."""
     all_curves = curves()
     return all_curves[(all_curves.panel == panel) & (all_curves.series == series)]
 
 
 def points(panel, series):
-    """The points of a digitised curve that tell its value: a list of `[iteration, value]`.
+    """The points of a digitized curve that tell its value: a list of `[iteration, value]`.
 
     Where the pixel column spans more than a factor of `UNREADABLE` they do not: the curve is steep
     there, or another lies over it.
@@ -55,11 +55,11 @@ def series(panel):
 
 
 def names():
-    """Panel and series of every digitised curve: a list of pairs, in the file's order."""
+    """Panel and series of every digitized curve: a list of pairs, in the file's order."""
     return list(dict.fromkeys(zip(curves().panel.tolist(), curves().series.tolist())))
 
 
 def iterations(panel):
-    """The iterations at which the curves of a panel were digitised, ascending integers."""
+    """The iterations at which the curves of a panel were digitized, ascending integers."""
     all_curves = curves()
     return sorted(set(all_curves[all_curves.panel == panel].iteration.tolist()))

@@ -2,16 +2,11 @@
 
 import io
 
-import matplotlib
 import numpy as np
 
-matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt, transforms  # noqa: E402
-
-from reproduce import paper  # noqa: E402
-from reproduce.harness import curves  # noqa: E402
-from reproduce.harness.files import write_atomically  # noqa: E402
+from reproduce import paper
+from reproduce.harness import curves
+from reproduce.harness.files import write_atomically
 
 # Okabe and Ito's palette: distinguishable to the colour-blind.
 LINE = 0.2  # inches, of a legend
@@ -26,10 +21,15 @@ def new_figure(panels, title, width=10.0, height=3.6):
         title: Of all.
         width: Of the figure. `height`: of a row. In inches.
     """
+    import matplotlib  # Takes longer than all that a command does before it draws.
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
     rows: list = [["0"] * 2] if panels % 2 else []
     rest = range(panels % 2, panels)
     rows += [[str(left), str(left + 1)] for left in rest[::2]]
-    figure, axes = plt.subplot_mosaic(
+    figure, axes = pyplot.subplot_mosaic(
         rows, figsize=(width, height * len(rows)), layout="constrained"
     )
     figure.suptitle(title)
@@ -54,7 +54,7 @@ def draw_runs(axes, records, panel, series, label, colour, style="-"):
 
 
 def draw_paper(axes, panel, series, colour):
-    """The paper's curve: its digitised points, joined, with the height of a pixel column."""
+    """The paper's curve: its digitized points, joined, with the height of a pixel column."""
     reference = paper.curve(panel, series)
     axes.errorbar(
         reference.iteration,
@@ -78,6 +78,8 @@ def finish_axes(axes, title, xlabel, ylabel, top=None, last=None):
     Args:
         last: The last iteration of our own runs, where the axis ends if they are short.
     """
+    from matplotlib.transforms import ScaledTranslation
+
     axes.set(title=title, xlabel=xlabel, ylabel=ylabel, yscale="log")
     if last:
         axes.set_xlim(-0.02 * last, 1.02 * last)
@@ -86,7 +88,7 @@ def finish_axes(axes, title, xlabel, ylabel, top=None, last=None):
         axes.set_ylim(0.7 * values[values > 0].min(), top)
     axes.xaxis.set_major_formatter(lambda t, _: f"{t / 1e6:g}M" if t >= 1e6 else f"{t:,.0f}")
     axes.grid(True, which="major", alpha=0.3)
-    below = transforms.ScaledTranslation(0, -0.45, axes.figure.dpi_scale_trans)  # the axis' label
+    below = ScaledTranslation(0, -0.45, axes.figure.dpi_scale_trans)  # the axis' label
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0)}
     place["bbox_transform"] = axes.transAxes + below
     span = axes.get_subplotspec().colspan
@@ -95,6 +97,8 @@ def finish_axes(axes, title, xlabel, ylabel, top=None, last=None):
 
 def save(figure, folder, name="figure", kinds=("png", "pdf")):
     """Write `figure.png` and `figure.pdf` into a `pathlib.Path`, whole, without a date."""
+    from matplotlib import pyplot
+
     lines: dict = {}  # of the longest legend in each row
     for axes in figure.axes:
         if axes.get_legend() is not None:
@@ -108,4 +112,4 @@ def save(figure, folder, name="figure", kinds=("png", "pdf")):
         content = io.BytesIO()
         figure.savefig(content, format=kind, dpi=150, metadata=metadata)
         write_atomically(folder / f"{name}.{kind}", content.getvalue())
-    plt.close(figure)
+    pyplot.close(figure)

@@ -6,6 +6,7 @@ import dataclasses
 from reproduce import paper
 from reproduce.claims import regression as checks
 from reproduce.experiment import Conclusion, Experiment
+from reproduce.paper import plots
 from reproduce.regression.configuration import Config, plan
 
 HORIZONS = (0.01, 0.1, 0.4, 1.0)  # of the iterations, at which the best rates are compared
@@ -32,9 +33,9 @@ class RegressionFigure(Experiment):
         self.tables: Callable = tables or (lambda records: {})
 
     def load(self, arguments):
-        from reproduce.data.ethanol import load_ethanol
+        from reproduce import data
 
-        return load_ethanol(arguments.data_dir)
+        return data.load_ethanol(arguments.data_dir)
 
     def plan(self, settings, arguments):
         return plan(settings, arguments.seeds, plotted_only="all" not in arguments.arms)
@@ -60,7 +61,7 @@ class RegressionFigure(Experiment):
         return {"distance": distance, "iterations": t, "diverged at": diverged_at}
 
     def conclude(self, records, settings, work):
-        derived = _as_stated(records, settings)
+        derived = as_stated(records, settings)
         return Conclusion(
             self.verdicts(records),
             {**self.tables(records), **_tables(records, [*records, *derived], settings)},
@@ -70,8 +71,6 @@ class RegressionFigure(Experiment):
 
     def draw(self, records, settings, path):
         """A panel each: what the paper plots, median and band over the seeds, with its curves."""
-        from reproduce.paper import plots
-
         plot, axes = plots.new_figure(len(settings.panels), self.title)
         for panel, panel_axes in zip(settings.panels, axes):
             mine = [record for record in records if record.panel == panel.name]
@@ -114,7 +113,7 @@ def _tables(finished, named, settings):
     return result
 
 
-def _as_stated(finished, settings):
+def as_stated(finished, settings):
     """What the paper's text says to plot, where several rates are run: `checks.as_stated`.
 
     Returns:
@@ -142,5 +141,8 @@ def _width(run):
 
 
 def _gradient(run, m, d):
-    """Multiply-adds of the end-to-end gradient: for p = 2 the loss is a quadratic form."""
-    return d * d if run.settings["p"] == 2 else 2 * m * d
+    """Multiply-adds of the end-to-end gradient, in float32.
+
+    For p = 2 the loss is a quadratic form, in float64, of which there are half as many a second.
+    """
+    return 2 * d * d if run.settings["p"] == 2 else 2 * m * d

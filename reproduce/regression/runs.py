@@ -3,12 +3,12 @@
 import numpy as np
 
 from reproduce import linear_networks, paper
+from reproduce.claims.regression import PLATEAU
 from reproduce.harness import curves, tensorboard
 from reproduce.harness.records import rebuilt
 from reproduce.linear_networks.exact import end_to_end, gradient_flow, optimum, sharpness
 
-POINTS = 120  # on a curve, log-spaced, besides the iterations of the paper's digitised points
-PLATEAU = 0.99  # a run above this part of the loss at zero has not left it
+POINTS = 120  # on a curve, log-spaced, besides the iterations of the paper's digitized points
 
 
 def train(runs, task, work, panels):

@@ -46,7 +46,7 @@ def theorem_1(weight_decay):
 
 
 def equation_7(weight_decay):
-    """The imbalance of neighbouring factors over time."""
+    """The imbalance of neighboring factors over time."""
     gaps = {
         start: np.max([imbalance_gap(*network, weight_decay, start) for network in NETWORKS])
         for start in (True, False)

@@ -52,7 +52,7 @@ def path_measures(input_dim, units, width, rank, ridge, samples):
 
     Returns:
         How far the loss rises above its larger end, relative to it; the largest distance between
-        neighbouring samples, relative to the ends' norms; and the rise of a straight line.
+        neighboring samples, relative to the ends' norms; and the rise of a straight line.
     """
     rng = np.random.default_rng(6)
     inputs, targets = rng.normal(size=(20, input_dim)), rng.normal(size=(20, units))

@@ -19,6 +19,7 @@ from reproduce import (
 )
 from reproduce.claims import headlines
 from reproduce.harness import cli, config, records
+from reproduce.speedups import problems
 
 EXPERIMENTS = {
     **{
@@ -42,8 +43,10 @@ def settings_of(name):
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_everything_is_what_is_committed_with_these_settings(name):
-    arguments = cli.parse(EXPERIMENTS[name], ["--everything"])
+def test_everything_is_what_is_committed_with_these_settings(name, tmp_path):
+    for task in problems.NOT_SHIPPED:
+        (tmp_path / f"{task}.csv").touch()
+    arguments = cli.parse(EXPERIMENTS[name], ["--everything", "--data-dir", str(tmp_path)])
     asked = cli.asked_for(EXPERIMENTS[name], arguments, settings_of(name))
     found = {record.name: record.settings for record in committed(name)}
     assert found and {run.name: run.settings for run in asked} == found
@@ -77,6 +80,20 @@ def test_the_headlines_fit_the_results_and_have_their_numbers():
         assert f"| {' | '.join(row.values())} |" in text
     finding = headlines.main_finding(summaries())
     assert finding in text and "{" not in finding
+
+
+def test_a_sentence_on_other_data_is_that_of_its_verdict():
+    (verdict,) = (
+        each
+        for each in summaries()["robustness"]["verdicts"]
+        if each["statement"].startswith(headlines.PREDICTION)
+    )
+    sentence = headlines.on_other_data(summaries())
+    assert sentence.endswith(f", {verdict['verdict']}: {verdict['measured']}.")
+    assert sentence in (cli.ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    verdict["verdict"] = claims.NOT_RUN
+    assert headlines.on_other_data({"robustness": {"verdicts": [verdict]}}) == ""
+    assert headlines.on_other_data({}) == ""
 
 
 def test_of_what_was_not_run_the_headline_says_so():

@@ -1,4 +1,4 @@
-"""The digitised curves."""
+"""The digitized curves."""
 
 from reproduce import paper
 

@@ -27,7 +27,7 @@ from reproduce.harness import cli, config, records
 from reproduce.harness.errors import ConfigError
 from reproduce.harness.results_folder import ResultsFolder
 from reproduce.linear_networks.exact import optimum
-from reproduce.regression import conclusion, runs
+from reproduce.regression import as_stated, runs
 from reproduce.regression.configuration import Config, plan
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -262,7 +262,7 @@ def record(name, values, rate=0.1, diverged=None, seed=0, **facts):
     )
 
 
-def test_as_stated_is_the_rate_with_the_least_final_loss(settings):
+def testas_stated_is_the_rate_with_the_least_final_loss(settings):
     found = [
         record("1-layer", [(0, 1), (40, 0.5)], 0.01, plotted=True),
         record("1-layer", [(0, 1), (40, 0.2)], 0.001),
@@ -270,22 +270,22 @@ def test_as_stated_is_the_rate_with_the_least_final_loss(settings):
         record("2-layer", [(0, 1), (40, 0.3)], 0.01),
         record("2-layer", [(0, 1), (40, 0.1)], 0.001, flow=True),
     ]
-    derived = conclusion.as_stated(found, settings)
+    derived = as_stated(found, settings)
     values = {each.series: each.curves["fig3L_l2"][-1][1] for each in derived}
     # Where no run is laid over the paper's curve, this one is.
     assert values == {"1-layer as_stated": 0.2, "2-layer as_stated": 0.3, "2-layer": 0.3}
     only_diverged = [dataclasses.replace(found[2])]
-    assert conclusion.as_stated(only_diverged, settings) == []
+    assert as_stated(only_diverged, settings) == []
 
 
-def test_as_stated_is_the_rate_that_the_text_gives_even_if_it_diverges(tmp_path):
+def testas_stated_is_the_rate_that_the_text_gives_even_if_it_diverges(tmp_path):
     values = yaml.safe_load(yaml.safe_dump(SMALL))
     values["panels"][0]["series"][0]["stated"] = 10.0
     found = [
         record("1-layer", [(0, 1), (40, 0.5)], 0.01, plotted=True, stated=False),
         record("1-layer", [(0, 1), (3, 0.01)], 10, diverged=4, stated=True),
     ]
-    (derived,) = conclusion.as_stated(found, load(tmp_path, values))
+    (derived,) = as_stated(found, load(tmp_path, values))
     assert derived.series == "1-layer as_stated" and derived.results["diverged_at"] == 4
 
 

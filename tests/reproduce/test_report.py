@@ -1,10 +1,13 @@
 """The report, from a figure's summary."""
 
 import json
+import shutil
 
 import pytest
 
-from reproduce import report
+from reproduce import paper, report
+from reproduce.claims import legend
+from reproduce.harness import cli
 from reproduce.harness.errors import UsageError
 
 SUMMARY = {
@@ -94,3 +97,40 @@ def test_what_the_report_needs_is_named(tmp_path):
     with pytest.raises(UsageError, match="README.md has no place for the results"):
         report.write(tmp_path)
     assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_long_tables_are_folded_and_short_ones_are_not(tmp_path):
+    folder = tmp_path / "results" / "figure0"
+    folder.mkdir(parents=True)
+    tables = {"Short": [{"a": 1}] * report.LONG, "Long, a < b": [{"a": 1}] * (report.LONG + 1)}
+    (folder / "summary.json").write_text(json.dumps({**SUMMARY, "tables": tables}))
+    (tmp_path / "README.md").write_text(f"{report.START}\n{report.END}\n")
+    report.write(tmp_path)
+    results = (tmp_path / "results" / "README.md").read_text()
+    assert "### Short\n\n| a |" in results and "### Long" not in results
+    assert "<details><summary>Long, a &lt; b</summary>\n\n| a |" in results
+    assert results.count("</details>") == 2  # The other one is the legend.
+
+
+def test_the_committed_report_is_what_the_committed_summaries_say(tmp_path):
+    for path in (cli.ROOT / "results").glob("*/summary.json"):
+        (tmp_path / "results" / path.parent.name).mkdir(parents=True)
+        shutil.copy(path, tmp_path / "results" / path.parent.name)
+    shutil.copy(cli.ROOT / "README.md", tmp_path)
+    report.write(tmp_path)
+    for name in ("README.md", "results/README.md"):
+        assert (tmp_path / name).read_text() == (cli.ROOT / name).read_text()
+
+
+def test_every_name_that_is_ours_is_in_the_legend():
+    names = {name for panel in paper.PLOTS for name in paper.series(panel)}
+    explained = " ".join(row["name"] for row in legend.rows())
+    seen = set()
+    for path in (cli.ROOT / "results").glob("*/summary.json"):
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        for title, rows in summary["tables"].items():
+            if title.startswith("Panel "):
+                assert f"`{title.split()[1].rstrip(':')}`" in explained
+                seen |= {row["series"] for row in rows if "series" in row}
+    assert len(seen) > 100
+    assert {legend.plain(series) for series in seen} <= names

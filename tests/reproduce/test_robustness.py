@@ -175,6 +175,9 @@ SMALL = {
     "powers": [4],
     "problems": ["full"],
     "condition_numbers": [1000.0],
+    "tasks": ["machine", "pol"],
+    "refinement": 1,
+    "tasks_seeds": 1,
 }
 
 
@@ -183,7 +186,8 @@ def command(tmp_path, *arguments):
     values = yaml.safe_load((cli.ROOT / "configs" / "robustness.yaml").read_text(encoding="utf-8"))
     path.write_text(yaml.safe_dump({**values, **SMALL}))
     shared = ["--config", str(path), "--quiet", "--seeds", "3", "4"]
-    robustness.main([*shared, *arguments])
+    arms = [] if "--arms" in arguments else ["--arms", "variants"]
+    robustness.main([*shared, *arms, *arguments])
 
 
 def test_from_end_to_end_and_resumed(small_ethanol, tmp_path, monkeypatch):
@@ -219,3 +223,19 @@ def test_from_end_to_end_and_resumed(small_ethanol, tmp_path, monkeypatch):
     assert ran == ["full l4"]
     assert records.read_record(path).results == finished["full l4"].results
     assert records.read_record(path).curves == finished["full l4"].curves
+
+
+@pytest.mark.slow
+def test_a_task_from_end_to_end(small_ethanol, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command(tmp_path, "--arms", "tasks")
+    folder = tmp_path / "runs/robustness/results"
+    (found,) = records.read_records(folder)  # That of `pol` is in no folder.
+    assert found.panel == "task machine l4" and found.results["seeds"] == [3]
+    assert set(found.curves) == {checks.curve_name(depth, 3) for depth in (1, 2, 3)}
+    assert found.results["kurtosis"] == pytest.approx(3.69, abs=0.01)
+    assert (folder / "figure.png").stat().st_size > 10_000
+    # Where there is a folder with such a file, it is to be used.
+    (tmp_path / "pol.csv").write_text("1,2\n")
+    with pytest.raises(SystemExit):
+        command(tmp_path, "--arms", "tasks", "--resume", "--data-dir", str(tmp_path))

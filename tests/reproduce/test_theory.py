@@ -256,6 +256,7 @@ def test_gradient_descent_by_hand(monkeypatch):
     assert two_points.fewest_iterations(4, 1, ratio=1) == 7
 
 
+@pytest.mark.slow
 def test_both_coordinates_stay_where_they_are_counted():
     # Several rates step over the optimum and come back: they are near it, and not to stay.
     y, fewest, fewest_near = np.array([2.0, 1.0]), [], []
@@ -355,6 +356,7 @@ def test_the_way_to_canonical_factors_keeps_the_product_and_never_raises_the_nor
     assert norms[-1] == pytest.approx(2 * nuclear_norm)
 
 
+@pytest.mark.slow
 def test_sublevel_sets_hold_and_fail_for_the_straight_line(small_paths, monkeypatch):
     assert sublevel_sets.connected_sublevel_sets().verdict == claims.HOLDS
     monkeypatch.setattr(sublevel_sets, "path", sublevel_sets.interpolated)

@@ -11,7 +11,7 @@ import pytest
 
 from reproduce import mnist_convnet, verify
 from reproduce.data.mnist import Dataset
-from reproduce.harness import curves
+from reproduce.harness import cli, curves
 from reproduce.harness.errors import DataError
 from reproduce.harness.prefix import Prefix
 from reproduce.harness.records import read_record, rebuilt
@@ -59,6 +59,23 @@ def test_the_committed_curves_are_those_of_the_code(results, capsys):
         ("robustness", "no_high_leverage", "ok"),
     ]
     assert status == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("decay_rate", [0.95, 1.0])
+def test_a_sample_of_the_convnet_across_drops_of_the_rate(decay_rate, tmp_path, capsys):
+    source = cli.ROOT / "tests" / "data" / "sample" / "figure5_right"
+    folder = shutil.copytree(source, tmp_path / "figure5_right")
+    (folder / "records" / "overparameterized-seed-0.json").unlink()
+    path = folder / "records" / "original-seed-0.json"
+    record = json.loads(path.read_text())
+    assert record["settings"]["decay_rate"] == 0.95 and record["settings"]["steps"] == 80
+    record["settings"]["decay_rate"] = decay_rate
+    path.write_text(json.dumps(record))
+    arguments = ("figure5_right", "--results", str(tmp_path), "--iterations", "80")
+    lines, status = verified(capsys, *arguments)
+    assert [line[-1] for line in lines[:3]] == ["ok" if decay_rate == 0.95 else "OFF"] * 3
+    assert status == (decay_rate != 0.95)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What the library's tests need of the backend itself."""
+"""The needs of the library's tests of the backend itself."""
 
 import keras
 import pytest

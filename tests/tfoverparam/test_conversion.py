@@ -506,7 +506,7 @@ def everything_of(model):
     return found
 
 
-@pytest.mark.parametrize("is_trained", [True, False])
+@pytest.mark.parametrize("is_trained", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("convert", [overparameterized, collapse])
 def test_an_error_at_any_step_leaves_the_model_as_it_was(convert, is_trained, monkeypatch):
     keras.utils.set_random_seed(0)

@@ -1,5 +1,7 @@
 """Files of converted models: what the plain model reads, and how training goes on exactly."""
 
+import importlib
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -178,6 +180,7 @@ def test_resumed_from_weights_and_optimizer(whole, tmp_path):
     assert_same_weights(fitted(model, epochs=2, initial_epoch=1), whole)
 
 
+@pytest.mark.slow
 def test_resumed_from_a_saved_model(whole, tmp_path):
     path = tmp_path / "model.keras"
     fitted(converted()).save(path)
@@ -204,6 +207,7 @@ class Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_resumed_by_backup_and_restore(whole, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         fitted(converted(), epochs=2, callbacks=[backup(tmp_path), Stop()])
@@ -370,6 +374,7 @@ LOAD_ELSEWHERE = """
 """
 
 
+@pytest.mark.slow
 def test_a_collapsed_model_loads_where_the_package_is_not_installed(tmp_path):
     model = made_by_constructors()
     inputs = drawn(2, 4, 6, 6, 2)
@@ -402,21 +407,35 @@ def test_export_as_a_tensorflow_model(is_collapsed, tmp_path):
     np.testing.assert_allclose(served, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
+def litert_interpreter():
+    """LiteRT's own, or the one in TensorFlow, which that is to replace."""
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        return tf.lite.Interpreter
+    return importlib.import_module("ai_edge_litert.interpreter").Interpreter
+
+
+@pytest.mark.slow
+@pytest.mark.tensorflow("Keras exports to LiteRT by other packages elsewhere")
+@pytest.mark.filterwarnings("ignore:\\s*Warning. tf.lite.Interpreter is deprecated:UserWarning")
 def test_export_to_litert(tmp_path):
-    interpreter = pytest.importorskip("ai_edge_litert.interpreter")
     model = made_by_constructors()
     inputs = drawn(2, 1, 6, 6, 2)
     expected = model.predict(inputs, verbose=0)
     collapse(model).export(tmp_path / "model.tflite", format="litert", verbose=False)
-    runner = interpreter.Interpreter(str(tmp_path / "model.tflite")).get_signature_runner()
+    runner = litert_interpreter()(str(tmp_path / "model.tflite")).get_signature_runner()
     (name,) = runner.get_input_details()
     (served,) = runner(**{name: inputs}).values()
     np.testing.assert_allclose(served, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
+@pytest.mark.tensorflow("Keras exports to ONNX by other packages elsewhere")
+@pytest.mark.filterwarnings("ignore:In the future .np.object. will be:FutureWarning")  # tf2onnx
 def test_export_to_onnx(tmp_path):
-    pytest.importorskip("tf2onnx" if keras.backend.backend() == "tensorflow" else "onnx")
-    runtime = pytest.importorskip("onnxruntime")
+    for package in ("tf2onnx", "onnxruntime"):
+        pytest.importorskip(package, reason="needs pip install 'tfoverparam[export]'")
+    import onnxruntime as runtime
+
     model = made_by_constructors()
     inputs = drawn(2, 4, 6, 6, 2)
     expected = model.predict(inputs, verbose=0)

@@ -125,3 +125,17 @@ def test_quantization_asks_first():
     layer._check_quantize_args = lambda mode, compute_dtype: asked.append(mode)
     layer.quantize("int8")
     assert asked == ["int8"]
+
+
+def test_what_an_optimizer_that_wraps_another_uses():
+    optimizer = keras.optimizers.SGD(0.1, weight_decay=0.5, use_ema=True)
+    kernel, bias = (keras.Variable([2.0], name=name) for name in ("kernel", "bias"))
+    optimizer.build([kernel, bias])
+    assert [optimizer._get_variable_index(each) for each in (bias, kernel)] == [1, 0]
+    assert [id(each) for each in optimizer._trainable_variables] == [id(kernel), id(bias)]
+    assert len(optimizer._model_variables_moving_average) == 2
+    assert {id(each) for each in optimizer.variables} == {id(each) for each in optimizer._variables}
+    assert optimizer._iterations is optimizer.iterations
+    assert float(optimizer._get_current_learning_rate()) == pytest.approx(0.1)
+    optimizer._apply_weight_decay([kernel])
+    assert float(kernel[0]) == pytest.approx(1.9) and float(bias[0]) == 2.0

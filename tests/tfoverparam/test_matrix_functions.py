@@ -28,7 +28,7 @@ def rounding(kernel, depth, hidden_units=None, epsilon=EPSILON):
 
     A decomposition (U, S, V or Q, R) is off by about `n * epsilon` in norm, n being its longest
     side, and so is a matrix product along an axis of length n. There are two decompositions per
-    neighbour and `depth` products, so `depth * n * epsilon` relative to the kernel.
+    neighbor and `depth` products, so `depth * n * epsilon` relative to the kernel.
     """
     widths = hidden_units or [1]
     return depth * max(*kernel.shape, *widths) * epsilon * np.linalg.norm(kernel)

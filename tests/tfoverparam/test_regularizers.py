@@ -112,7 +112,7 @@ def test_under_time_distributed():
 
 
 class Cell(layers.Layer):
-    """A recurrent cell whose state passes through a factorised layer at each step."""
+    """A recurrent cell whose state passes through a factorized layer at each step."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

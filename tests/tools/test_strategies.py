@@ -34,5 +34,5 @@ def test_the_weights_are_those_of_one_device(strategy, one_device, tmp_path):
     given = (strategy, tmp_path, ["--only", ONLY], environment, 300)
     for weights in strategies.trained(*given):
         found = strategies.deviations(weights, one_device(on_jax))
-        assert len(found) == 2  # a factorised network, and one with EndToEnd
+        assert len(found) == 2  # a factorized network, and one with EndToEnd
         assert max(found.values()) <= strategies.tolerance()

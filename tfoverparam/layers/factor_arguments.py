@@ -1,10 +1,12 @@
 """The constructor's part of the layers that a user makes: arguments and configuration."""
 
 import random
+from typing import Any
 
 import keras
 from keras import constraints, initializers, regularizers
 
+from tfoverparam.annotations import Constraint, Initializer, Regularizer, Widths
 from tfoverparam.arguments import check_positive_integer, check_seed, checked_hidden_widths
 from tfoverparam.initializers import own_seed, repeatable, with_seed
 from tfoverparam.layers.factorization import Factorization
@@ -31,16 +33,16 @@ class FactorArguments(FactorizedLayer):
 
     def __init__(
         self,
-        depth,
-        hidden,
-        kernel_initializer,
-        factor_initializer,
-        bias_initializer,
-        factor_regularizer,
-        factor_constraint,
-        seed,
-        **arguments,
-    ):
+        depth: int,
+        hidden: Widths,
+        kernel_initializer: Initializer,
+        factor_initializer: Initializer,
+        bias_initializer: Initializer,
+        factor_regularizer: Regularizer,
+        factor_constraint: Constraint,
+        seed: int | None,
+        **arguments: Any,
+    ) -> None:
         for name, advice in _REFUSED.items():
             value = arguments.pop(name, None)
             if value is not None:
@@ -97,7 +99,7 @@ class FactorArguments(FactorizedLayer):
             return with_seed(kernel_initializer, self.seed)
         return kernel_initializer
 
-    def collapse(self):
+    def collapse(self) -> keras.Layer:
         if self.built and self._factorization.converted_from is None:
             if type(self.kernel_initializer).__module__.startswith("tfoverparam"):
                 # It has done its work, and a file that names it needs this package to be read.
@@ -105,27 +107,27 @@ class FactorArguments(FactorizedLayer):
         return super().collapse()
 
     @property
-    def depth(self):
+    def depth(self) -> int:
         """Number of factors."""
         return self._factorization.depth
 
     @property
-    def factor_initializer(self):
+    def factor_initializer(self) -> "keras.Initializer | None":
         return self._factorization.factor_initializer
 
     @property
-    def factor_regularizer(self):
+    def factor_regularizer(self) -> "keras.Regularizer | None":
         return self._factorization.factor_regularizer
 
     @property
-    def factor_constraint(self):
+    def factor_constraint(self) -> "keras.constraints.Constraint | None":
         return self._factorization.factor_constraint
 
     @property
-    def seed(self):
+    def seed(self) -> int | None:
         return self._factorization.kernel_seed
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         if self._factorization.converted_from is not None:
             return config

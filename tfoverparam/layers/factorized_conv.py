@@ -1,10 +1,21 @@
 """Convolution layers whose kernels are products of matrices."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import layers, ops
 
+from tfoverparam.annotations import (
+    Activation,
+    Constraint,
+    Initializer,
+    Regularizer,
+    Sizes,
+    Tensor,
+    Widths,
+)
 from tfoverparam.arguments import check_positive_integer
 from tfoverparam.layers.factor_arguments import FactorArguments
 from tfoverparam.layers.factorized_layer import built_in_class, factorized_kernel
@@ -14,36 +25,36 @@ _UNKNOWN_SIZE = 32
 
 
 class _FactorizedConv(FactorArguments):
-    """What the three ranks have in common; the mixin of `keras.layers.Conv1D`, 2D and 3D."""
+    """The common part of the three ranks; the mixin of `keras.layers.Conv1D`, 2D and 3D."""
 
     hidden_argument = "hidden_filters"
     _kernel = factorized_kernel("kernel")
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        depth=2,
-        hidden_filters=None,
-        strides=1,
-        padding="valid",
-        data_format=None,
-        dilation_rate=1,
-        groups=1,
-        activation=None,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        factor_initializer=None,
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        factor_regularizer=None,
-        bias_regularizer=None,
-        activity_regularizer=None,
-        factor_constraint=None,
-        bias_constraint=None,
-        seed=None,
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: Sizes,
+        depth: int = 2,
+        hidden_filters: Widths = None,
+        strides: Sizes = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: Sizes = 1,
+        groups: int = 1,
+        activation: Activation = None,
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        factor_initializer: Initializer = None,
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        factor_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        activity_regularizer: Regularizer = None,
+        factor_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_positive_integer("filters", filters)
         super().__init__(
             filters=filters,
@@ -70,7 +81,7 @@ class _FactorizedConv(FactorArguments):
             **kwargs,
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         channels = input_shape[-1 if self.data_format == "channels_last" else 1]
         if not channels or channels % self.groups:
             raise ValueError(
@@ -82,10 +93,11 @@ class _FactorizedConv(FactorArguments):
         built_in_class(type(self)).build(self, input_shape)
 
     @property
-    def hidden_filters(self):
+    def hidden_filters(self) -> Widths:
+        """Width of the hidden layers, as it was given."""
         return self._factorization.hidden
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         ones = (1,) * len(self.kernel_size)
         if self._product_is_cheaper(inputs.shape):
             outputs = self._convolve(inputs, self.kernel)

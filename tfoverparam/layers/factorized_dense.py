@@ -1,9 +1,20 @@
 """A `Dense` layer whose kernel is a product of matrices."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import layers, ops
 
 from tfoverparam import matrix_functions
+from tfoverparam.annotations import (
+    Activation,
+    Constraint,
+    Initializer,
+    Regularizer,
+    Tensor,
+    Widths,
+)
 from tfoverparam.arguments import check_positive_integer
 from tfoverparam.layers.factor_arguments import FactorArguments
 from tfoverparam.layers.factorized_layer import built_in_class, factorized_kernel
@@ -85,23 +96,23 @@ class FactorizedDense(FactorArguments, layers.Dense):
 
     def __init__(
         self,
-        units,
-        depth=2,
-        hidden_units=None,
-        activation=None,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        factor_initializer=None,
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        factor_regularizer=None,
-        bias_regularizer=None,
-        activity_regularizer=None,
-        factor_constraint=None,
-        bias_constraint=None,
-        seed=None,
-        **kwargs,
-    ):
+        units: int,
+        depth: int = 2,
+        hidden_units: Widths = None,
+        activation: Activation = None,
+        use_bias: bool = True,
+        kernel_initializer: Initializer = "glorot_uniform",
+        factor_initializer: Initializer = None,
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        factor_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        activity_regularizer: Regularizer = None,
+        factor_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         check_positive_integer("units", units)
         super().__init__(
             units=units,
@@ -122,7 +133,7 @@ class FactorizedDense(FactorArguments, layers.Dense):
             **kwargs,
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         if not input_shape[-1]:
             raise ValueError(
                 "The last dimension of the inputs to `FactorizedDense` must be known and "
@@ -132,10 +143,11 @@ class FactorizedDense(FactorArguments, layers.Dense):
         built_in_class(type(self)).build(self, input_shape)
 
     @property
-    def hidden_units(self):
+    def hidden_units(self) -> Widths:
+        """Width of the hidden layers, as it was given."""
         return self._factorization.hidden
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         outputs = matrix_functions.chain_product([inputs, *self.factors])
         if self.bias is not None:
             outputs = ops.add(outputs, self.bias)

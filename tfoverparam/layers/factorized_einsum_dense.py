@@ -1,9 +1,20 @@
 """An `EinsumDense` layer whose kernel is a product of matrices."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import layers, ops
 
 from tfoverparam import matrix_functions
+from tfoverparam.annotations import (
+    Activation,
+    Constraint,
+    Initializer,
+    Regularizer,
+    Tensor,
+    Widths,
+)
 from tfoverparam.layers.factor_arguments import FactorArguments
 from tfoverparam.layers.factorized_layer import factorized_kernel
 
@@ -64,23 +75,23 @@ class FactorizedEinsumDense(FactorArguments, layers.EinsumDense):
 
     def __init__(
         self,
-        equation,
-        output_shape,
-        depth=2,
-        hidden_units=None,
-        activation=None,
-        bias_axes=None,
-        kernel_initializer="glorot_uniform",
-        factor_initializer=None,
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        factor_regularizer=None,
-        bias_regularizer=None,
-        factor_constraint=None,
-        bias_constraint=None,
-        seed=None,
-        **kwargs,
-    ):
+        equation: str,
+        output_shape: int | Sequence[int | None],
+        depth: int = 2,
+        hidden_units: Widths = None,
+        activation: Activation = None,
+        bias_axes: str | None = None,
+        kernel_initializer: Initializer = "glorot_uniform",
+        factor_initializer: Initializer = None,
+        bias_initializer: Initializer = "zeros",
+        kernel_regularizer: Regularizer = None,
+        factor_regularizer: Regularizer = None,
+        bias_regularizer: Regularizer = None,
+        factor_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             equation=equation,
             output_shape=output_shape,
@@ -101,10 +112,11 @@ class FactorizedEinsumDense(FactorArguments, layers.EinsumDense):
         )
 
     @property
-    def hidden_units(self):
+    def hidden_units(self) -> Widths:
+        """Width of the hidden layers, as it was given."""
         return self._factorization.hidden
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         view = self.factorized_kernels["kernel"].view
         batch_axes = self._batch_axes(view, len(inputs.shape))
         if batch_axes is None:

@@ -1,10 +1,12 @@
 """What all layers whose kernels are products of matrices have in common."""
 
 import contextlib
+from typing import Any
 
 from keras import layers, ops
 
 from tfoverparam import keras_private
+from tfoverparam.annotations import Tensor
 from tfoverparam.arguments import check_shape, hidden_widths
 from tfoverparam.kernel_kinds import view_of
 from tfoverparam.layers.factorization import Factorization
@@ -77,16 +79,16 @@ class FactorizedLayer(layers.Layer):
         raise NotImplementedError
 
     @property
-    def factorized_kernels(self):
+    def factorized_kernels(self) -> dict[str, KernelFactors]:
         """Dict from the names of the kernels that are products to their `KernelFactors`."""
         return self._factorization.kernels
 
     @property
-    def factors(self):
+    def factors(self) -> list[Any]:
         """The factors, in order of application: a list of variables, empty before `build`."""
         return self._only_kernel.variables if self.factorized_kernels else []
 
-    def assign_kernel(self, kernel, balanced=True):
+    def assign_kernel(self, kernel: Tensor, balanced: bool = True) -> None:
         """Sets the factors so that they multiply to `kernel`.
 
         Args:
@@ -104,7 +106,7 @@ class FactorizedLayer(layers.Layer):
         self._check_built("assign_kernel()")
         self._only_kernel.assign(kernel, balanced, self._factorization.rotation_seed)
 
-    def imbalance(self):
+    def imbalance(self) -> Tensor:
         """Distance of the factors from the balance of Equation 7, a scalar tensor.
 
         See `matrix_functions.imbalance`. Of several kernels the largest.
@@ -113,7 +115,7 @@ class FactorizedLayer(layers.Layer):
         values = [factors.imbalance() for factors in self.factorized_kernels.values()]
         return values[0] if len(values) == 1 else ops.max(ops.stack(values))
 
-    def singular_values(self):
+    def singular_values(self) -> Tensor:
         """Singular values of the product in descending order, shape `(min(d, k),)`.
 
         Of a kernel that is a stack of g matrices those of each, shape `(g, min(d, k))`.
@@ -163,7 +165,7 @@ class FactorizedLayer(layers.Layer):
         """Loads what the built-in layer saves; `FactorsInFile` loads the factors, if it can."""
         self._factors_in_file.load_layer(store, super().load_own_variables)
 
-    def collapse(self):
+    def collapse(self) -> layers.Layer:
         """Puts the product in the place of the factors; the layer is a built-in one again.
 
         It is the same object, and has the class that it had before it was converted, or the

@@ -6,7 +6,7 @@ is written in the order in which its factors are applied,
 
     kernel = factors[0] @ factors[1] @ ... @ factors[N-1],
 
-and the paper's W_j is the transpose of `factors[j - 1]`. This is the only place that says so.
+and the paper's W_j is the transpose of `factors[j - 1]`. No other place defines it.
 
 References:
     Arora, Cohen, Hazan, 2018. On the Optimization of Deep Networks: Implicit Acceleration by

@@ -1,9 +1,12 @@
 """Balanced factors (Equation 7), and the distance from balance."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
 
+from tfoverparam.annotations import Tensor, Widths
 from tfoverparam.arguments import (
     check_chain,
     check_finite,
@@ -15,14 +18,16 @@ from tfoverparam.arguments import (
 from tfoverparam.lapack import one_thread
 
 
-def balanced_factors(kernel, depth, hidden_units=None, seed=0):
+def balanced_factors(
+    kernel: Tensor, depth: int, hidden_units: Widths = None, seed: int = 0
+) -> list[Tensor]:
     """Factors of `kernel` that satisfy Equation 7, the balance that Theorem 1 asks for.
 
     With the thin singular value decomposition `kernel = U S V'` they are
 
         U S^(1/N) Q_1',   Q_1 S^(1/N) Q_2',   ...,   Q_(N-1) S^(1/N) V',
 
-    each Q_j a random matrix with orthonormal columns (uniformly distributed). Neighbours then
+    each Q_j a random matrix with orthonormal columns (uniformly distributed). Neighbors then
     have the same Gram matrix on the side that they share. Balanced factors have the rank of
     their product, so hidden width beyond it carries nothing: Equation 7 forbids it.
 
@@ -73,10 +78,10 @@ def balanced_factors(kernel, depth, hidden_units=None, seed=0):
         kernel, gaussians = (
             ops.convert_to_numpy(each).astype("float64") for each in (kernel, gaussians)
         )
-        u, s, v = _singular_value_decomposition(kernel)
+        first, u, s, v, last = _singular_value_decomposition(kernel)
     else:
         u, s, vt = ops.svd(ops.cast(kernel, working_dtype), full_matrices=False)
-        v = ops.swapaxes(vt, -1, -2)
+        first, v, last = None, ops.swapaxes(vt, -1, -2), None
     root = s[..., None, :rank] ** (1 / depth)
     frames = [u[..., :rank]]
     first_row = 0
@@ -87,10 +92,15 @@ def balanced_factors(kernel, depth, hidden_units=None, seed=0):
         frames.append(xp.where(_diagonal(r, xp) < 0, -q, q))
         first_row += width
     frames.append(v[..., :rank])
-    return [
-        ops.cast(ops.convert_to_tensor(xp.matmul(left * root, xp.swapaxes(right, -1, -2))), dtype)
+    factors = [
+        xp.matmul(left * root, xp.swapaxes(right, -1, -2))
         for left, right in zip(frames[:-1], frames[1:])
     ]
+    if first is not None:
+        factors[0] = xp.matmul(first, factors[0])
+    if last is not None:
+        factors[-1] = xp.matmul(factors[-1], last)
+    return [ops.cast(ops.convert_to_tensor(factor), dtype) for factor in factors]
 
 
 def is_traced(tensor):
@@ -111,34 +121,40 @@ def _singular_value_decomposition(kernel):
     """U, s and V of `U diag(s) V'`, on the host, to the accuracy of float32 whatever the kernel.
 
     The eigenvectors V of the smaller Gram matrix take a third of the time of LAPACK's own
-    decomposition. In float64 the columns of `kernel V` are orthogonal up to 1e-16 of the largest
-    singular value squared. Where some are so short that this turns them, QR makes U orthogonal;
-    what R then has beside its diagonal, some 1e-8 of the largest singular value, is dropped.
+    decomposition, and U is then `kernel V / s`: the product with the kernel, which may have many
+    rows, is left to the caller, who has to multiply by U anyway. In float64 the columns of
+    `kernel V` are orthogonal up to 1e-16 of the largest singular value squared. Where some are so
+    short that this turns them, QR makes U orthogonal; what R then has beside its diagonal, some
+    1e-8 of the largest singular value, is dropped.
 
     Args:
         kernel: Array of float64, of shape `(..., d, k)`.
+
+    Returns:
+        A tuple `(first, u, s, v, last)` with `U = first u` and `V' = v' last`, where `first` and
+        `last` may be `None`, for nothing to multiply by.
     """
     if kernel.shape[-2] < kernel.shape[-1]:
-        v, s, u = _singular_value_decomposition(np.swapaxes(kernel, -1, -2))
-        return u, s, v
+        first, v, s, u, _ = _singular_value_decomposition(np.swapaxes(kernel, -1, -2))
+        return None, u, s, v, None if first is None else kernel
     gram = np.swapaxes(kernel, -1, -2) @ kernel
     with one_thread():
-        v = np.linalg.eigh(gram)[1][..., ::-1]  # the largest singular value comes first
-    columns = kernel @ v
-    s = np.linalg.norm(columns, axis=-2)
+        squares, v = np.linalg.eigh(gram)
+    v = v[..., ::-1]  # the largest singular value comes first
+    s = np.sqrt(np.maximum(squares, 0.0))[..., ::-1]
     if np.all(s[..., -1] > 1e-4 * s[..., 0]):
-        return columns / s[..., None, :], s, v
+        return kernel, v / s[..., None, :], s, v, None
     with one_thread():
-        q, r = np.linalg.qr(columns)
+        q, r = np.linalg.qr(kernel @ v)
     s = _diagonal(r, np)
-    return np.where(s < 0, -q, q), np.abs(s)[..., 0, :], v
+    return None, np.where(s < 0, -q, q), np.abs(s)[..., 0, :], v, None
 
 
-def imbalance(factors):
+def imbalance(factors: Sequence[Tensor]) -> Tensor:
     """How far `factors` are from the balance of Equation 7, relative to their own size.
 
     The largest Frobenius norm of `W_(j+1)' W_(j+1) - W_j W_j'` (in Keras's orientation:
-    `factors[j] factors[j]' - factors[j-1]' factors[j-1]`) over all neighbours, divided by the
+    `factors[j] factors[j]' - factors[j-1]' factors[j-1]`) over all neighbors, divided by the
     largest Frobenius norm of those Gram matrices. No scale of the factors overflows or vanishes
     on the way, as they are divided by their largest entry first.
 

@@ -5,10 +5,11 @@ import math
 import keras
 from keras import ops
 
+from tfoverparam.annotations import Tensor
 from tfoverparam.arguments import check_depth, check_not_negative, check_shape
 
 
-def end_to_end_direction(kernel, gradient, depth):
+def end_to_end_direction(kernel: Tensor, gradient: Tensor, depth: float) -> Tensor:
     """The direction in which training a product of matrices moves the product (Equation 10).
 
     Where gradient descent on a single matrix moves it against its gradient G, descent on N
@@ -102,7 +103,7 @@ def largest_entry(matrices):
     return ops.where(largest == 0, ops.ones_like(largest), largest)
 
 
-def preconditioner_eigenvalues(singular_values, depth):
+def preconditioner_eigenvalues(singular_values: Tensor, depth: float) -> Tensor:
     """Eigenvalues of the preconditioner that depth puts before the gradient (Claim 1).
 
     The one that belongs to the r-th left and the s-th right singular vector of the end-to-end

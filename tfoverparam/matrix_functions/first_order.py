@@ -112,6 +112,18 @@ def second_order(x):
     return x + ops.matmul(x, x) / 2
 
 
+def square_among_equals(s, e):
+    """The square of the symmetric part of E among singular values that are all but equal.
+
+    Others are left out by the weight, a power of `2 r s / (r^2 + s^2)`. What a power to first
+    order misses of the second is, among equals, a multiple of this.
+    """
+    row, column = s[..., :, None], s[..., None, :]
+    weight = ops.square(2 * row * column / (ops.square(row) + ops.square(column) + TINY))
+    among = (e + transpose(e)) / 2 * ops.square(weight)
+    return ops.matmul(among, among) * weight
+
+
 def orthonormality_defect(basis):
     """What the columns of a basis are short of orthonormal by, in halves."""
     gram = ops.matmul(transpose(basis), basis)
@@ -169,17 +181,11 @@ def choose(condition, if_true, if_false):
     return if_true() if is_true else if_false()
 
 
-def repeat(times, function, state):
-    """The state after so many calls of `function(*state)`; `times` is a number >= 0."""
+def repeat_while(condition, function, state):
+    """The state after calls of `function(*state)` for as long as `condition(*state)` holds."""
     try:
-        count = int(times)
+        while bool(condition(*state)):
+            state = function(*state)
     except TypeError:
-        _, *state = ops.while_loop(
-            lambda left, *_: left > 0.5,
-            lambda left, *state: (left - 1.0, *function(*state)),
-            (times, *state),
-        )
-        return state
-    for _ in range(count):
-        state = function(*state)
+        state = ops.while_loop(condition, function, state)
     return state

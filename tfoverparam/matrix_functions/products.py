@@ -2,10 +2,12 @@
 
 import functools
 import math
+from collections.abc import Sequence
 
 import keras
 from keras import ops
 
+from tfoverparam.annotations import Tensor
 from tfoverparam.arguments import check_chain, check_shape
 
 
@@ -34,7 +36,7 @@ def _cheapest_splits(dims):
     return split
 
 
-def chain_product(matrices):
+def chain_product(matrices: Sequence[Tensor]) -> Tensor:
     """Product of a chain of matrices, in the order that needs the fewest multiplications.
 
     Args:
@@ -85,7 +87,7 @@ def _matmul(left, right):
     return ops.cast(product, "float64") if is_double else product
 
 
-def end_to_end_kernel(factors):
+def end_to_end_kernel(factors: Sequence[Tensor]) -> Tensor:
     """The product of `factors`: the transpose of the paper's W_e (Equation 5).
 
     Args:
@@ -105,7 +107,7 @@ def end_to_end_kernel(factors):
     return chain_product(factors)
 
 
-def squared_norm_of_product(factors):
+def squared_norm_of_product(factors: Sequence[Tensor]) -> Tensor:
     """Squared Frobenius norm of the product of `factors`, and its gradient, at least cost.
 
     For two factors A (d x h) and B (h x k) it is `sum((A'A) * (BB'))`, whose gradient
@@ -146,7 +148,7 @@ def _squared_norm_by_grams(a, b):
     return ops.sum(gram_a * gram_b), gradient
 
 
-def factor_direction(factors, gradient):
+def factor_direction(factors: Sequence[Tensor], gradient: Tensor) -> Tensor:
     """The exact first-order step of a product whose factors descend, no balance assumed.
 
     Where each factor moves against its own gradient, at the same learning rate, the product

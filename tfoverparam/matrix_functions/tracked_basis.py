@@ -6,10 +6,14 @@ A kernel moves little in a step of training. In the singular bases U and V of an
 - the *direction* of the end-to-end rule is taken with fractional powers of `B B'` and `B' B` to
   first order in E: elementwise, by divided differences (Daleckii and Krein, 1951), for which
   singular values may be as close as they like. Its error is of the order of the square of E;
-- the bases are *turned*, where E is larger than `NEAR`, by one damped Jacobi rotation of all
-  pairs of singular vectors at once (Davies and Smith, 2004), which takes a few products;
+- the bases are *turned*, where an estimate of that error is above `NEAR`, by a damped Jacobi
+  rotation of all pairs of singular vectors at once (Davies and Smith, 2004), which takes a few
+  products; after large steps several times. Among singular values that are all but equal, where
+  rotations do little, the powers are then taken to second order;
 - they are made *anew*, by a decomposition, where E is larger than `FAR` or no number, as it is
-  after other weights have been loaded.
+  after other weights have been loaded, and where turns after a large step leave much to be wished.
+
+The bounds, and a step, are in `tracked_steps`.
 
 Matrices are of shape `(d, k)`, or `(g, d, k)` for a stack of them, with d >= k, in float32 or
 float64. A kernel is divided by its largest entry, so that none is too large or too small.
@@ -27,32 +31,19 @@ from keras import ops
 
 from tfoverparam.matrix_functions.end_to_end import eigenvalues_of_depth, largest_entry
 from tfoverparam.matrix_functions.first_order import (
-    DAMPING,
-    IDENTITY,
     TINY,
-    chain,
     choose,
-    damped_rotation,
-    identity_like,
-    orthonormality_defect,
     power_sum,
     prime_factors,
-    repeat,
-    rotations,
-    second_order,
-    split_diagonal,
-    square_vectors,
-    tall_vectors_with_u,
-    tall_vectors_without_u,
     transpose,
-    with_diagonal,
 )
-
-# Bounds on the rest E, relative to B, in Frobenius norms.
-NEAR = {"float32": 3e-3, "float64": 1e-6}
-FAIR, FAR = 8e-3, 0.1
-# U of a tall kernel is needed where singular values fall below this fraction of the largest.
-SPREAD = 0.02
+from tfoverparam.matrix_functions.tracked_steps import (
+    NEAR,
+    SPREAD,
+    is_u_needed,
+    step_with_u,
+    step_without_u,
+)
 
 
 class Basis(NamedTuple):
@@ -62,8 +53,8 @@ class Basis(NamedTuple):
         u: Left singular vectors, `(..., d, k)`.
         v: Right singular vectors, `(..., k, k)`.
         s: Singular values, in any order, `(..., k)`.
-        is_u_kept: Scalar: 1 where `u` is followed, 0 where it is out of date, as it is for tall
-            kernels that are well conditioned. For these `kernel v / s` takes its place.
+        is_u_kept: Scalar: 1 where `u` is followed, 0 where it is only `kernel v / s`, as it is
+            for tall kernels that are well conditioned.
     """
 
     u: Any
@@ -85,7 +76,7 @@ def decompose(kernel) -> Basis:
     scale = largest_entry(safe)
     u, s, v_t = ops.svd(safe / scale, full_matrices=False)
     s = ops.where(is_finite[..., 0], s * scale[..., 0], math.nan)
-    return Basis(u, transpose(v_t), s, _is_u_needed(s, SPREAD))
+    return Basis(u, transpose(v_t), s, is_u_needed(s, SPREAD))
 
 
 def direction(gradient, basis, depth):
@@ -101,35 +92,21 @@ def direction(gradient, basis, depth):
     """
     u, v, s, _ = basis
     v_t = transpose(v)
-    g = ops.matmul(ops.matmul(transpose(u), gradient), v)
     c, outside = _eigenvalues(s, depth)
-    if u.shape[-2] == u.shape[-1]:
+    d, k = u.shape[-2:]
+    if k < d < 3 * k:  # 4 products of d k^2 multiplications; below, 3 of them and 3 of k^3.
+        f = ops.matmul(gradient, v)
+        inner = (c - outside) * ops.matmul(transpose(u), f)
+        return ops.matmul(ops.matmul(u, inner) + f * outside, v_t)
+    g = ops.matmul(ops.matmul(transpose(u), gradient), v)
+    if d == k:
         return ops.matmul(u, ops.matmul(c * g, v_t))
     return ops.matmul(u, ops.matmul((c - outside) * g, v_t)) + ops.matmul(
         gradient, ops.matmul(v * outside, v_t)
     )
 
 
-def stale_direction(kernel, gradient, basis, depth):
-    """As `direction`, of a `Basis` whose `u` is not kept too: 4 products for square kernels."""
-    if kernel.shape[-2] == kernel.shape[-1]:
-        return direction(gradient, basis, depth)
-
-    def without_u():
-        _, v, s, _ = basis
-        v_t = transpose(v)
-        c, outside = _eigenvalues(s, depth)
-        # U' gradient V = diag(1 / s) V' kernel' gradient V, and U once more from the left.
-        t = ops.matmul(v_t, ops.matmul(ops.matmul(transpose(kernel), gradient), v))
-        inner = (c - outside) * t / ops.square(s)[..., :, None]
-        return ops.matmul(kernel, ops.matmul(v, ops.matmul(inner, v_t))) + ops.matmul(
-            gradient, ops.matmul(v * outside, v_t)
-        )
-
-    return choose(basis.is_u_kept > 0.5, lambda: direction(gradient, basis, depth), without_u)
-
-
-def tracked_direction(kernel, gradient, basis, depth):
+def tracked_direction(kernel, gradient, basis, depth, is_to_stand=False):
     """The direction of the end-to-end rule, and the bases for the next step.
 
     Products of square kernels: 8 at depth 2, 10 at depths 3 and 4, 12 at depth 8; 6 more where
@@ -140,18 +117,21 @@ def tracked_direction(kernel, gradient, basis, depth):
         kernel, gradient: Tensors of shape `(..., d, k)`.
         basis: A `Basis` of an earlier kernel.
         depth: A depth of which `is_tracked` holds.
+        is_to_stand: Whether the bases are to stand as they are for some steps. Then they are
+            turned in any case, and U is as it should be where it is not kept, too.
 
     Returns:
         The direction, of shape `(..., d, k)`, NaN for a kernel that is not finite; and a `Basis`.
     """
-    arguments = (kernel, gradient, basis, depth, largest_entry(kernel))
+    near = 0.0 if is_to_stand else NEAR[keras.backend.standardize_dtype(kernel.dtype)]
+    arguments = (kernel, gradient, basis, depth, largest_entry(kernel), near)
     if kernel.shape[-2] == kernel.shape[-1]:
-        *tracked, is_near = _step_with_u(*arguments)
+        *tracked, is_near = step_with_u(*arguments)
     else:
         *tracked, is_near = choose(
             basis.is_u_kept > 0.5,
-            lambda: _step_with_u(*arguments),
-            lambda: _step_without_u(*arguments),
+            lambda: step_with_u(*arguments),
+            lambda: step_without_u(*arguments),
         )
 
     def make_anew():
@@ -174,133 +154,6 @@ def vector_direction(kernel, gradient, depth):
     return factor * (gradient + (depth - 1) * along * w)
 
 
-def _step_with_u(kernel, gradient, basis, depth, scale):
-    size = kernel.shape[-1]
-    is_tall = kernel.shape[-2] > size
-
-    def see(u, v):
-        """`U' kernel`, `B = U' kernel V`, what is outside of U, and the relative size of E."""
-        u_kernel = ops.matmul(transpose(u), kernel)
-        b = ops.matmul(u_kernel, v / scale)
-        s, e = split_diagonal(b)
-        rest = ops.sum(ops.square(e), axis=(-2, -1))
-        whole = inside = rest + ops.sum(ops.square(s), axis=-1)
-        if is_tall:
-            whole = ops.sum(ops.square(kernel / scale), axis=(-2, -1))
-        outside = ops.maximum(whole - inside, 0.0)
-        return u_kernel, b, outside, ops.sqrt((rest + outside) / ops.maximum(whole, TINY))
-
-    def turn(u, v, b):
-        x, y = rotations(*split_diagonal(b))
-        v_new = v + ops.matmul(v, second_order(y) + orthonormality_defect(v))
-        defect = orthonormality_defect(u)
-        step = second_order(x) + defect
-        if not is_tall:
-            return u + ops.matmul(u, step), v_new
-        # U + R z, to second order, where R = kernel V - U (U' U)^-1 B is what is outside of U.
-        m, s = ops.matmul(kernel, v / scale), split_diagonal(b)[0]
-        r = ops.sum(ops.square(m), axis=-2) - ops.sum(ops.square(b), axis=-2)
-        r = ops.maximum(r, 0.0)
-        z = s / (ops.square(s) + DAMPING * r + TINY)
-        inside = (b + 2 * ops.matmul(defect, b)) * z[..., None, :]
-        step = step - inside - identity_like(s) * (ops.square(z) * r / 2)[..., None, :]
-        return u + ops.matmul(u, step) + m * z[..., None, :], v_new
-
-    seen = see(basis.u, basis.v)
-    is_near = ops.all(seen[-1] <= FAR)
-
-    def turn_and_see(u, v, _, b, *others):
-        bases = turn(u, v, b)
-        return *bases, *see(*bases)
-
-    u, v, u_kernel, b, outside, _ = _turned(turn_and_see, basis.u, basis.v, *seen)
-    s, e = split_diagonal(b)
-    squared = ops.square(e)
-    rows = ops.mean(squared, axis=-1)
-    columns = ops.mean(squared, axis=-2) + outside[..., None] / size**2
-
-    def powers(n):
-        root = ops.power(ops.square(s), 1 / n)
-        row = ops.power(ops.square(s) + rows, 1 / n)
-        column = ops.power(ops.square(s) + columns, 1 / n)
-        sums = power_sum(row[..., :, None], column[..., None, :], n) + TINY
-        left, right = e * s[..., None, :], s[..., :, None] * e
-        return (
-            with_diagonal((left + transpose(left)) / sums, root),
-            with_diagonal((right + transpose(right)) / sums, root),
-            s / (column ** (n - 1) + TINY),
-        )
-
-    u_gradient = ops.matmul(transpose(u), gradient)
-    g = ops.matmul(u_gradient, v)
-    back = transpose(v) * scale ** (2 - 2 / depth)
-    if is_tall:
-        h = ops.matmul(transpose(kernel), gradient) - ops.matmul(transpose(u_kernel), u_gradient)
-        h = ops.matmul(transpose(v / scale), ops.matmul(h, v))
-        x, y, f = chain((None, None, IDENTITY), depth, tall_vectors_with_u(powers, g, h))
-        y = ops.matmul(y, back)
-        found = ops.matmul(u, ops.matmul(x, back) - ops.matmul(b, y))
-        found = found + ops.matmul(kernel, ops.matmul(v / scale, y))
-        found = found + ops.matmul(gradient, ops.matmul(v, ops.matmul(f, back)))
-    else:
-        found = ops.matmul(u, ops.matmul(chain(g, depth, square_vectors(powers)), back))
-    is_kept = _is_u_needed(s, 2 * SPREAD) * basis.is_u_kept
-    return found, u, v, s * scale[..., 0], is_kept, is_near
-
-
-def _step_without_u(kernel, gradient, basis, depth, scale):
-    def see(v):
-        """`M = kernel V`, `M' M`, and the relative size of its rest."""
-        m = ops.matmul(kernel, v / scale)
-        gram = ops.matmul(transpose(m), m)
-        squares, e = split_diagonal(gram)
-        rest = ops.sum(ops.square(e), axis=(-2, -1))
-        whole = rest + ops.sum(ops.square(squares), axis=-1)
-        return m, gram, ops.sqrt(rest / ops.maximum(whole, TINY))
-
-    def turn(v, gram):
-        squares, e = split_diagonal(gram)
-        gaps = squares[..., None, :] - squares[..., :, None]
-        step = second_order(damped_rotation(e, gaps, 4)) + orthonormality_defect(v)
-        return v + ops.matmul(v, step)
-
-    seen = see(basis.v)
-    is_near = ops.all(seen[-1] <= FAR)
-
-    def turn_and_see(v, _, gram, off):
-        v = turn(v, gram)
-        return v, *see(v)
-
-    v, m, gram, _ = _turned(turn_and_see, basis.v, *seen)
-    squares, e = split_diagonal(gram)
-
-    def powers(n):
-        root = ops.power(squares, 1 / n)
-        row, column = root[..., :, None], root[..., None, :]
-        quotients = e / power_sum(row, column, n)
-        inverse = 1 / root ** (n - 1)
-        inverse_quotients = power_sum(row, column, n - 1) * quotients
-        inverse_quotients = inverse_quotients * inverse[..., :, None] * -inverse[..., None, :]
-        return with_diagonal(quotients, root), with_diagonal(inverse_quotients, inverse)
-
-    t = ops.matmul(ops.matmul(transpose(m), gradient), v)
-    y, f = chain((None, IDENTITY), depth, tall_vectors_without_u(powers, t))
-    back = transpose(v) * scale ** (2 - 2 / depth)
-    found = ops.matmul(m, ops.matmul(y, back)) + ops.matmul(
-        gradient, ops.matmul(v, ops.matmul(f, back))
-    )
-    s = ops.sqrt(ops.maximum(squares, 0.0))
-    is_near = ops.logical_and(is_near, _is_u_needed(s, SPREAD / 2) < 0.5)
-    return found, basis.u, v, s * scale[..., 0], basis.is_u_kept, is_near
-
-
-def _turned(turn_and_see, *state):
-    """The state after one turn where E, its last part, is above `NEAR`, two above `FAIR`."""
-    dtype = keras.backend.standardize_dtype(state[0].dtype)
-    turns = ops.sum(ops.cast(ops.max(state[-1]) > ops.array([NEAR[dtype], FAIR], dtype), dtype))
-    return repeat(turns, turn_and_see, state)
-
-
 def _eigenvalues(s, depth):
     """Those of the preconditioner (Claim 1), and, as a row, those of left vectors outside of U."""
     s = ops.abs(s)
@@ -309,9 +162,3 @@ def _eigenvalues(s, depth):
         a = ops.power(s, 2 / depth)
         return power_sum(a[..., :, None], a[..., None, :], int(depth)), outside
     return eigenvalues_of_depth(s, depth), outside
-
-
-def _is_u_needed(s, spread):
-    s = ops.abs(s)
-    is_needed = ops.min(s, axis=-1) <= spread * ops.max(s, axis=-1)
-    return ops.cast(ops.any(is_needed), s.dtype)

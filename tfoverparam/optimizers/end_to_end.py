@@ -1,10 +1,13 @@
 """The end-to-end rule in front of any Keras optimizer."""
 
 import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 from keras import ops
 
+from tfoverparam.annotations import Tensor
 from tfoverparam.arguments import check_depth, check_positive_integer, check_shape, is_number
 from tfoverparam.optimizers import apply_to as targets_of
 from tfoverparam.optimizers.stacks import stacks_of
@@ -60,7 +63,7 @@ class EndToEnd(keras.optimizers.Optimizer):
             variable, is multiplied by `1 - learning_rate * weight_decay * depth` in each step.
             The inner optimizer's own `weight_decay` is instead on all variables and not
             multiplied by the depth; only one of them can be given. Defaults to `None`.
-        apply_to: What the rule applies to. A built model: every trainable kernel that is not
+        apply_to: The kernels that the rule applies to. A built model: every trainable kernel that is not
             factorized, but embeddings. Or linear maps of a model, whole paths of variables,
             predicates of a variable, or a list of these. Defaults to `None`: every variable of
             rank 2 or more that is called a kernel, except those whose path contains `depthwise`.
@@ -94,15 +97,15 @@ class EndToEnd(keras.optimizers.Optimizer):
 
     def __init__(
         self,
-        inner_optimizer="sgd",
-        depth=2,
-        weight_decay=None,
-        apply_to=None,
-        refresh_every=1,
-        grafting=False,
-        name=None,
-        **kwargs,
-    ):
+        inner_optimizer: str | dict[str, Any] | keras.optimizers.Optimizer = "sgd",
+        depth: float = 2,
+        weight_decay: float | None = None,
+        apply_to: Any = None,
+        refresh_every: int = 1,
+        grafting: bool = False,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         for argument in kwargs:
             if argument in _INNER_ARGUMENTS:
                 raise ValueError(
@@ -149,7 +152,7 @@ class EndToEnd(keras.optimizers.Optimizer):
         self._positions = []
         self._stacks = []
 
-    def build(self, variables):
+    def build(self, variables: Sequence[Any]) -> None:
         if self.built:
             return
         super().build(variables)
@@ -165,15 +168,17 @@ class EndToEnd(keras.optimizers.Optimizer):
             for stack in self._stacks:
                 stack.add_basis(self.add_variable, self.depth, self.refresh_every)
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(
+        self, grads: Sequence[Tensor], trainable_variables: Sequence[Any] | None = None
+    ) -> None:
         self.inner_optimizer.apply(*self._directions(grads, trainable_variables))
 
-    def apply_gradients(self, grads_and_vars):
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Tensor, Any]]) -> Any:
         grads, variables = zip(*grads_and_vars)
         return self.inner_optimizer.apply_gradients(zip(*self._directions(grads, variables)))
 
     def _directions(self, grads, trainable_variables):
-        """What the inner optimizer gets; the paper's weight decay, after that; and one step on."""
+        """The inner optimizer's arguments; the paper's weight decay, after that; and one step on."""
         if trainable_variables is None:
             trainable_variables = self._trainable_variables
         trainable_variables = list(trainable_variables)
@@ -229,16 +234,18 @@ class EndToEnd(keras.optimizers.Optimizer):
         finally:
             self.weight_decay = weight_decay
 
-    def exclude_from_weight_decay(self, var_list=None, var_names=None):
+    def exclude_from_weight_decay(
+        self, var_list: Sequence[Any] | None = None, var_names: Sequence[str] | None = None
+    ) -> None:
         super().exclude_from_weight_decay(var_list, var_names)
         self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
 
-    def set_weights(self, weights):
+    def set_weights(self, weights: Sequence[Any]) -> None:
         super().set_weights(weights[: len(self._variables)])
         self.inner_optimizer.set_weights(weights[len(self._variables) :])
 
     @property
-    def variables(self):
+    def variables(self) -> list[Any]:
         return self._variables + self.inner_optimizer.variables
 
     @property
@@ -246,38 +253,38 @@ class EndToEnd(keras.optimizers.Optimizer):
         return self.inner_optimizer._model_variables_moving_average
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> Any:
         return self.inner_optimizer.learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, learning_rate):
+    def learning_rate(self, learning_rate: Any) -> None:
         self.inner_optimizer.learning_rate = learning_rate
 
     def _get_current_learning_rate(self):
         return self.inner_optimizer.learning_rate
 
     @property
-    def loss_scale_factor(self):
+    def loss_scale_factor(self) -> float | None:
         return self.inner_optimizer.loss_scale_factor
 
     @loss_scale_factor.setter
-    def loss_scale_factor(self, loss_scale_factor):
+    def loss_scale_factor(self, loss_scale_factor: float | None) -> None:
         # A LossScaleOptimizer around this one sets it to None. So does the constructor of Keras's
         # class, before there is an inner optimizer.
         if hasattr(self, "inner_optimizer"):
             self.inner_optimizer.loss_scale_factor = loss_scale_factor
 
     @property
-    def iterations(self):
+    def iterations(self) -> Any:
         return self.inner_optimizer.iterations
 
-    def scale_loss(self, loss):
+    def scale_loss(self, loss: Tensor) -> Tensor:
         return self.inner_optimizer.scale_loss(loss)
 
-    def finalize_variable_values(self, var_list):
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         self.inner_optimizer.finalize_variable_values(var_list)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "inner_optimizer": keras.saving.serialize_keras_object(self.inner_optimizer),
             "depth": self.depth,
@@ -289,7 +296,9 @@ class EndToEnd(keras.optimizers.Optimizer):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> "EndToEnd":
         config = config.copy()
         inner = config["inner_optimizer"]
         config["inner_optimizer"] = keras.saving.deserialize_keras_object(inner, custom_objects)

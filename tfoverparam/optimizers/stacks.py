@@ -93,12 +93,13 @@ class Stack:
 
         def follow():
             if tracked_basis.is_tracked(depth):
-                return tracked_basis.tracked_direction(kernel, gradient, basis, depth)
+                is_to_stand = is_refreshed is not True
+                return tracked_basis.tracked_direction(kernel, gradient, basis, depth, is_to_stand)
             found = tracked_basis.decompose(kernel)
             return tracked_basis.direction(gradient, found, depth), found
 
         def stay():
-            return tracked_basis.stale_direction(kernel, gradient, basis, depth), basis
+            return tracked_basis.direction(gradient, basis, depth), basis
 
         # Computed under the condition, assigned outside: on some backends a branch of a condition
         # cannot assign.
@@ -128,4 +129,5 @@ def stacks_of(targets, variables) -> list[Stack]:
 
 
 def _identity(shape, dtype=None):
-    return ops.broadcast_to(ops.eye(*shape[-2:], dtype=dtype), shape)
+    # Not broadcast: PyTorch could not write to its elements, which share memory.
+    return ops.zeros(shape, dtype) + ops.eye(*shape[-2:], dtype=dtype)

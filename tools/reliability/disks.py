@@ -32,7 +32,7 @@ class Bench:
     """Starts commands, and says what was wrong with how they ended.
 
     Attributes:
-        expected: What the records of the undisturbed figure say.
+        expected: The content of the records of the undisturbed figure.
     """
 
     def __init__(self, root):

@@ -121,7 +121,7 @@ def is_too_early(status, printed):
 
 
 def numbers(results):
-    """What the records say, without when and where: from a run's name to plain values."""
+    """The content of the records, without when and where: from a run's name to plain values."""
     from reproduce.harness import records
 
     return {record.name: record.numbers() for record in records.read_records(results)}

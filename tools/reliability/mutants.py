@@ -38,7 +38,7 @@ class Suite:
     """Files that are mutated, as patterns of paths; the tests that are to notice; and how often."""
 
     files: tuple[str, ...]
-    tests: tuple[str, ...]
+    tests: tuple[str, ...]  # patterns, too
     needed: float  # of the mutants of a file
 
 
@@ -60,17 +60,43 @@ SUITES = (
         0.85,
     ),
     Suite(
+        ("reproduce/claims/*.py",),
         (
-            "reproduce/mnist_convnet/[!r]*.py",  # all but replicas.py, whose tests are slow
-            "reproduce/linear_networks/*.py",
-            "reproduce/claims/*.py",
-            "reproduce/regression/*.py",
+            "tests/reproduce/test_claims_*.py",
+            "tests/reproduce/test_medians.py",
+            "tests/reproduce/test_robustness.py",
+            "tests/reproduce/test_report.py",
+            "tests/reproduce/test_committed_results.py",
         ),
-        ("tests/reproduce",),
+        0.80,
+    ),
+    Suite(
+        ("reproduce/linear_networks/*.py",),
+        ("tests/reproduce/linear_networks", "tests/reproduce/test_verify.py"),
+        0.80,
+    ),
+    Suite(
+        ("reproduce/regression/*.py", "reproduce/speedups/*.py"),
+        (
+            "tests/reproduce/test_regression.py",
+            "tests/reproduce/test_numbers.py",
+            "tests/reproduce/test_robustness.py",
+            "tests/reproduce/speedups",
+            "tests/reproduce/harness/test_bad_input.py",
+        ),
+        0.80,
+    ),
+    Suite(
+        ("reproduce/mnist_convnet/[!r]*.py",),  # all but replicas.py, whose tests are slow
+        (
+            "tests/reproduce/mnist_convnet",
+            "tests/reproduce/test_numbers.py",
+            "tests/reproduce/test_verify.py",
+        ),
         0.80,
     ),
 )
-# Of numbers with a fraction these are errors whatever the tests: nothing would be learnt.
+# Of numbers with a fraction these are errors whatever the tests: nothing would be learned.
 LEFT_OUT = ("BitOr", "BitAnd", "BitXor", "RShift", "LShift", "Invert", "USub_Not")
 TIMES = 3  # what all tests take without a mutation: a mutant that takes longer is noticed
 KNOWN = ROOT / "runs" / "mutants.json"
@@ -179,6 +205,7 @@ def tests_by_line(folder, tests, files):
     """
     os.environ["COVERAGE_FILE"] = str(folder / "coverage")
     packages = [f"--cov={package}" for package in sorted({file.split("/")[0] for file in files})]
+    tests = [str(path) for each in tests for path in sorted(folder.glob(each))]
     options = ["-m", "not slow", *tests, *packages, "--cov-context=test", "--cov-report="]
     output, path = folder / "output.txt", folder / "seconds.json"
     if in_a_fork(run_pytest, folder, options, output, [Seconds(path)]) != 0:

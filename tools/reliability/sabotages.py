@@ -51,7 +51,7 @@ class Sabotage:
 
 
 TRAINING, NETWORK = "reproduce/mnist_convnet/training.py", "reproduce/mnist_convnet/network.py"
-FIGURE, ROBUSTNESS = "reproduce/mnist_convnet/runs.py", "reproduce/robustness.py"
+FIGURE, ROBUSTNESS = "reproduce/mnist_convnet/runs.py", "reproduce/speedups/measurement.py"
 OPTIMUM = "    _, least = optimum(task.features, task.targets, p)\n"
 OF_ANOTHER = """    from reproduce import data
     other = data.load_breast_cancer()
@@ -161,8 +161,8 @@ SABOTAGES = [
     Sabotage(
         "robustness: best for worst selection seed",
         ROBUSTNESS,
-        "max(checks.end(curve, steps)",
-        "min(checks.end(curve, steps)",
+        "max(checks.end(c, steps)",
+        "min(checks.end(c, steps)",
         NUMBERS,
     ),
     Sabotage(

@@ -81,7 +81,7 @@ def rows(seeds, folder):
                 for weights in trained(strategy, folder, arguments, environment)
                 for item in deviations(weights, reference).items()
             ]
-            for kind in ("factorised", "EndToEnd"):
+            for kind in ("factorized", "EndToEnd"):
                 mine = [deviation for name, deviation in runs if name.startswith(kind)]
                 found.append(
                     Row(

@@ -14,7 +14,7 @@ import re
 
 EXAMPLES, BATCH, EPOCHS = 32, 8, 3
 STEPS = EXAMPLES // BATCH * EPOCHS
-FACTORISED = ("sgd", "momentum", "adam")
+FACTORIZED = ("sgd", "momentum", "adam")
 END_TO_END = (("sgd", 1), ("sgd", 3), ("momentum", 1), ("adam", 3))
 
 
@@ -22,8 +22,8 @@ def cases(seeds, only=""):
     """What is trained: a dict from a name to depth, `refresh_every` or None, optimizer, seed."""
     found = {}
     for depth, seed in itertools.product((2, 3), range(seeds)):
-        for optimizer in FACTORISED:
-            found[f"factorised, depth {depth}, {optimizer}, seed {seed}"] = (
+        for optimizer in FACTORIZED:
+            found[f"factorized, depth {depth}, {optimizer}, seed {seed}"] = (
                 depth, None, optimizer, seed
             )
         for optimizer, every in END_TO_END:
@@ -34,7 +34,7 @@ def cases(seeds, only=""):
 
 
 def build(depth, refresh_every, optimizer, seed):
-    """A compiled model: factorised, or plain with `EndToEnd` where `refresh_every` is given."""
+    """A compiled model: factorized, or plain with `EndToEnd` where `refresh_every` is given."""
     import keras
 
     from tfoverparam import EndToEnd, FactorizedConv2D, FactorizedDense

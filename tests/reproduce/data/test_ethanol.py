@@ -46,8 +46,15 @@ def test_a_second_start_reads_the_prepared_copy(data, tfds_data_dir, monkeypatch
     assert again.fingerprint == data.fingerprint and again.location == data.location
 
 
-@pytest.mark.parametrize("place", [".", "gas_sensor", "downloads/manual"])
-@pytest.mark.parametrize("form", ["ethanol.dat", "ethanol.dat.gz", "batches", "archive.zip"])
+@pytest.mark.parametrize(
+    "form, place",
+    [
+        ("ethanol.dat", "."),
+        ("ethanol.dat.gz", "gas_sensor"),
+        ("batches", "downloads/manual"),
+        ("archive.zip", "gas_sensor"),
+    ],
+)
 def test_files_are_found_and_left_alone(data, text, folder, tmp_path, place, form):
     (folder / place).mkdir(parents=True, exist_ok=True)
     if form == "ethanol.dat":

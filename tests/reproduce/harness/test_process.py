@@ -129,19 +129,23 @@ COMMANDS = [name for name in __main__.COMMANDS if name != "reproduce.verify"]
 CONFIGURED = [f"reproduce.{path.stem}" for path in sorted((ROOT / "configs").glob("*.yaml"))]
 
 
-@pytest.mark.parametrize("module", COMMANDS)
+TYPO = ("--typo", (2, "error: unrecognized arguments: --typo"))
+
+
 @pytest.mark.parametrize(
-    "given, answer",
-    [("--help", (0, "")), ("--typo", (2, "error: unrecognized arguments: --typo"))],
+    "module, given, answer",
+    [*((module, "--help", (0, "")) for module in COMMANDS), (COMMANDS[0], *TYPO)],
 )
 def test_a_command_answers_before_it_imports_what_takes_long(module, given, answer):
     assert answered(module, given) == (*answer, set())
 
 
-@pytest.mark.parametrize("module", CONFIGURED)
 @pytest.mark.parametrize(
-    "change, message",
-    [("typo=1", "unknown key `typo`."), ("smoke_steps=0", "`smoke_steps` must be positive.")],
+    "module, change, message",
+    [
+        *((module, "smoke_steps=0", "`smoke_steps` must be positive.") for module in CONFIGURED),
+        (CONFIGURED[0], "typo=1", "unknown key `typo`."),
+    ],
 )
 def test_a_configuration_is_refused_before_anything_is_imported_that_takes_long(
     module, change, message

@@ -97,7 +97,7 @@ def test_a_file_that_is_no_record_is_named(tmp_path, content):
     assert folder(tmp_path).records() == [record()]
     assert content != WHOLE
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(RecordsError, match="a_b-seed-1.json is no record .* Delete it"):
+    with pytest.raises(RecordsError, match="a_b-seed-1.json does not hold a record .* Delete it"):
         folder(tmp_path).records()
 
 

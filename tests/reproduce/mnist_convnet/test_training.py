@@ -193,7 +193,9 @@ def test_the_second_network_trains_and_has_no_l2():
     assert trained.loss[-1] < trained.loss[0]
 
 
-@pytest.mark.parametrize("depth, first", [(1, 8.334), (2, 16.160)])
+@pytest.mark.parametrize(
+    "depth, first", [pytest.param(1, 8.334, marks=pytest.mark.slow), (2, 16.160)]
+)
 def test_the_tutorials_seeds_give_its_published_first_loss(mnist_dir, depth, first):
     def read(name, header, shape):
         content = gzip.decompress((mnist_dir / name).read_bytes())

@@ -77,8 +77,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-@pytest.mark.parametrize("hidden_filters", [None, [1, 2]], ids=["product", "factor by factor"])
+@pytest.mark.parametrize(
+    "data_format, hidden_filters",
+    [("channels_last", None), ("channels_last", [1, 2]), ("channels_first", [1, 2])],
+)
 @pytest.mark.parametrize("name", CASES)
 def test_forward_and_gradients_are_those_of_conv2d_with_the_product(
     layer_gradients, name, hidden_filters, data_format

@@ -177,6 +177,7 @@ def text_model():
     return model, np.random.default_rng(0).integers(0, 9, (16, 5))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 def test_training_and_files(tmp_path):
     model, inputs = text_model()

@@ -142,7 +142,7 @@ def gradient_function(model, inputs, targets):
     return gradients
 
 
-@pytest.mark.parametrize("depth", [2, 3])
+@pytest.mark.parametrize("depth", [2, pytest.param(3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CASES)
 def test_the_kernels_move_as_factors_do(name, depth):
     make, splits = CASES[name]

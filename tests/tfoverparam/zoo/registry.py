@@ -4,6 +4,7 @@ import collections.abc
 import dataclasses
 import importlib
 import math
+import typing
 
 import keras
 import numpy as np
@@ -17,28 +18,45 @@ class Entry:
     Attributes:
         make: Function of nothing to a model that is built and a batch of inputs.
         kind: Heading of the table.
-        share: Least share of the kernels' parameters that is to be factorized.
-        apart: Part of the names of weights that this share leaves out.
+        share: Least share of the kernels' parameters that is to be factorized, of kernels that
+            are not depthwise.
+        share_of_all: The share of all kernels' parameters in percent, where depthwise kernels make
+            it less than 95; else `None`.
+        apart: Part of the names of weights that these shares leave out.
         needs: Module that it needs beside Keras, `"tensorflow"` as the backend, or `None`.
         is_quick: Whether the fast tests have it.
+        is_converted: Whether the tests convert it; of a model that is large they only count.
     """
 
     make: collections.abc.Callable
     kind: str
     share: float
+    share_of_all: float | None
     apart: str | None
     needs: str | None
     is_quick: bool
+    is_converted: bool
 
 
 ZOO: dict[str, Entry] = {}
 
 
-def entry(name, kind, share, apart=None, needs=None, is_quick=False):
+def entry(
+    name,
+    kind,
+    share,
+    share_of_all=None,
+    apart=None,
+    needs=None,
+    is_quick=False,
+    is_converted=True,
+):
     """Has a function that makes a model enter the zoo."""
 
     def enter(make):
-        ZOO[name] = Entry(make, kind, share, apart, needs, is_quick)
+        ZOO[name] = Entry(
+            make, kind, share, share_of_all, apart, needs, is_quick, is_converted
+        )
         return make
 
     return enter
@@ -105,15 +123,51 @@ def kernels(model):
     ]
 
 
-def parameters(model, apart=None):
-    """How many parameters its kernels have, and how many of those `overparameterize` takes in.
+class Count(typing.NamedTuple):
+    """How many parameters the kernels of a plain model have.
+
+    Attributes:
+        kernels: All of them.
+        depthwise: Those of depthwise kernels, which are left by default.
+        factorized: Those of kernels that `overparameterize` takes in by default.
+        possible: Those that it takes in with `filter=lambda each: True`.
+    """
+
+    kernels: int
+    depthwise: int
+    factorized: int
+    possible: int
+
+    @property
+    def share(self):
+        """What is factorized of all kernels."""
+        return self.factorized / self.kernels
+
+    @property
+    def share_but_depthwise(self):
+        """What is factorized of all kernels that are not depthwise."""
+        return self.factorized / (self.kernels - self.depthwise)
+
+
+def count(model, apart=None):
+    """The `Count` of a model.
 
     Args:
         model: A plain model.
         apart: Part of the names of weights that do not count.
     """
-    taken = {each.path for each in linear_maps(model) if each.is_default and each.reason is None}
-    sizes = {weight.path: math.prod(weight.shape) for weight in kernels(model)}
-    if apart is not None:
-        sizes = {path: size for path, size in sizes.items() if apart not in path}
-    return sum(sizes.values()), sum(size for path, size in sizes.items() if path in taken)
+    maps = {each.path: each for each in linear_maps(model)}
+    sizes = dict.fromkeys(("kernels", "depthwise", "factorized", "possible"), 0)
+    for weight in kernels(model):
+        if apart is not None and apart in weight.path:
+            continue
+        found = maps.get(weight.path)
+        is_possible = found is not None and found.reason is None
+        for name, counts in (
+            ("kernels", True),
+            ("depthwise", found is not None and not found.is_default),
+            ("factorized", is_possible and found.is_default),
+            ("possible", is_possible),
+        ):
+            sizes[name] += counts * math.prod(weight.shape)
+    return Count(**sizes)

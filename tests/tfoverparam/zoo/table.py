@@ -15,20 +15,34 @@ For models of every kind, how much of the parameters of their kernels becomes pr
 A kernel is here any weight that is more than a vector, embeddings and biases apart: what a layer
 multiplies by in a way of its own counts too. What is left is named. For each model a test converts
 it, trains it for a step and collapses it, and compares outputs, classes and methods
-(`tests/tfoverparam/test_zoo.py`). The models are small, without pretrained weights.
+(`tests/tfoverparam/test_zoo.py`); of NASNetLarge, which is large, only the kernels are counted. The
+models are small, without pretrained weights.
 
-This page is written by `python -m tests.tfoverparam.zoo.table`.
+Depthwise kernels are left by default: the matrices that they are have one column each, one for a
+channel. So there are two shares: of all kernels, and of those that are not depthwise.
+`filter=lambda each: True` takes them in too, and embeddings; what is left then is in the last
+column in bold.
 
-| Model | Kind | Parameters of kernels | Factorized | Left as they are |
-|---|---|---:|---:|---|
+This table is written by `python -m tests.tfoverparam.zoo.table`.
+
+| Model | Kind | Parameters of kernels | Factorized | Of those not depthwise | Left as they are |
+|---|---|---:|---:|---:|---|
 """
+NEXT = "## What converting takes"
 
 
 def row(name, entry, model):
     """The line of a model."""
-    total, factorized = registry.parameters(model)
-    share = f"{100 * factorized / total:.1f} %"
-    return f"| {name} | {entry.kind} | {total:,} | {share} | {left(model)} |"
+    count = registry.count(model)
+    cells = (
+        name,
+        entry.kind,
+        f"{count.kernels:,}",
+        f"{100 * count.share:.1f} %",
+        f"{100 * count.share_but_depthwise:.1f} %",
+        left(model),
+    )
+    return f"| {' | '.join(cells)} |"
 
 
 def left(model):
@@ -38,9 +52,9 @@ def left(model):
     for kernel in registry.kernels(model):
         found = maps.get(kernel.path)
         if found is None:
-            names[f"`{kernel.name}`, which a layer of its own multiplies by"] += 1
+            names[f"**`{kernel.name}`**, which a layer of its own multiplies by"] += 1
         elif found.reason is not None:
-            names[f"{type(found.layer).__name__}: {found.reason}"] += 1
+            names[f"**{type(found.layer).__name__}**: {found.reason}"] += 1
         elif not found.is_default:
             of = "" if found.variable == "kernel" else f"`{found.variable}` of "
             names[of + type(found.layer).__name__] += 1
@@ -54,7 +68,9 @@ def main():
         if entry.needs is not None and importlib.util.find_spec(entry.needs) is None:
             raise SystemExit(f"The table needs {entry.needs}: pip install -e '.[hub]'")
         rows.append(row(name, entry, entry.make()[0]))
-    PAGE.write_text(HEAD + "\n".join(rows) + "\n", encoding="utf-8")
+    # What else is on the page is written by another script.
+    _, mark, rest = PAGE.read_text(encoding="utf-8").partition(NEXT)
+    PAGE.write_text(HEAD + "\n".join(rows) + "\n\n" + mark + rest, encoding="utf-8")
 
 
 if __name__ == "__main__":
