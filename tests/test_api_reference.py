@@ -4,6 +4,7 @@ import dataclasses
 import inspect
 import pathlib
 import re
+import sys
 
 import keras
 import pytest
@@ -21,7 +22,10 @@ def public():
     found = {"tfoverparam.matrix_view.MatrixView": MatrixView}
     for name in tfoverparam.__all__:
         if name not in MODULES:
-            found[f"tfoverparam.{name}"] = getattr(tfoverparam, name)
+            # `tfoverparam.summary` is a module and a function: its page names the function.
+            is_module = f"tfoverparam.{name}" in sys.modules
+            full = f"tfoverparam.{name}.{name}" if is_module else f"tfoverparam.{name}"
+            found[full] = getattr(tfoverparam, name)
     for name in matrix_functions.__all__:
         found[f"tfoverparam.matrix_functions.{name}"] = getattr(matrix_functions, name)
     for name in ("NearIdentity", "NearZero"):

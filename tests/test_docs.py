@@ -123,7 +123,7 @@ def test_every_page_is_in_the_navigation():
 @pytest.mark.slow
 def test_the_site_is_built_without_a_warning(tmp_path):
     pytest.importorskip("mkdocs")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-d", str(tmp_path)]
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(tmp_path)]
     subprocess.run(command, check=True, cwd=ROOT)
     assert (tmp_path / "api/models/index.html").exists()
     assert "factorized 3 of 3 linear maps" in (tmp_path / "guide/index.html").read_text("utf-8")

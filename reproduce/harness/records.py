@@ -130,7 +130,8 @@ def read_record(path):
         _check(record, path.stem)
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise RecordsError(
-            f"{path} does not hold a record of this version: {error}. Delete it; the run is then repeated."
+            f"{path} does not hold a record of this version: {error}. Delete it; the run is then "
+            "repeated."
         ) from error
     return record
 

@@ -68,7 +68,8 @@ def _link(mark, text, target, source, place, files):
     folder = posixpath.dirname(source)
     meant = posixpath.normpath(posixpath.join(folder, path))
     there = PAGES.get(meant, meant.removeprefix("docs/"))
-    if files.get_file_from_path(there) is None:
+    found = files.get_file_from_path(there)
+    if found is None or found.inclusion.is_excluded():
         if not (ROOT / meant).exists():
             _log.warning("%s links to %s, which is not there", source, meant)
         return text
