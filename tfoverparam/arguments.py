@@ -1,5 +1,7 @@
 """Checks of arguments: each raises a `ValueError` that names the argument and what it must be."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -33,7 +35,7 @@ def check_seed(seed):
         raise ValueError(f"`seed` must be an integer or None. Received: seed={seed!r}")
 
 
-def checked_hidden_widths(name, hidden, depth):
+def checked_hidden_widths(name: str, hidden: Any, depth: int) -> int | list[int] | None:
     """`hidden`, a list if it was a sequence: None, one width or one per hidden layer."""
     if hidden is None:
         return None
@@ -53,7 +55,7 @@ def checked_hidden_widths(name, hidden, depth):
     )
 
 
-def hidden_widths(hidden, depth, rows, columns):
+def hidden_widths(hidden: Any, depth: int, rows: int, columns: int) -> list[int]:
     """One width per hidden layer of a kernel of `rows` x `columns`; `None` means the smaller."""
     if hidden is None:
         return [min(rows, columns)] * (depth - 1)

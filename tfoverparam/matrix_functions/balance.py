@@ -63,14 +63,14 @@ def balanced_factors(
     if depth == 1:
         return [kernel]
     *stack, d, k = kernel.shape
-    hidden_units = checked_hidden_widths("hidden_units", hidden_units, depth)
-    hidden_units = hidden_widths(hidden_units, depth, d, k)
+    checked = checked_hidden_widths("hidden_units", hidden_units, depth)
+    widths = hidden_widths(checked, depth, d, k)
     check_finite("`kernel`", kernel)
-    rank = min(d, k, *hidden_units)
+    rank = min(d, k, *widths)
     dtype = keras.backend.standardize_dtype(kernel.dtype)
     working_dtype = dtype if dtype == "float64" else "float32"
     gaussians = keras.random.normal(
-        (*stack, sum(hidden_units), rank), seed=seed, dtype=working_dtype
+        (*stack, sum(widths), rank), seed=seed, dtype=working_dtype
     )
     # `keras.ops` has NumPy's names, so what follows runs on the host as on the backend.
     xp = ops if dtype == "float64" or is_traced(kernel) else np
@@ -85,7 +85,7 @@ def balanced_factors(
     root = s[..., None, :rank] ** (1 / depth)
     frames = [u[..., :rank]]
     first_row = 0
-    for width in hidden_units:
+    for width in widths:
         with one_thread():
             q, r = xp.linalg.qr(gaussians[..., first_row : first_row + width, :])
         # The sign of R's diagonal is a convention of the QR routine: without it, Q is uniform.

@@ -10,7 +10,7 @@ from keras import ops
 from tfoverparam.annotations import Tensor
 from tfoverparam.arguments import check_depth, check_positive_integer, check_shape, is_number
 from tfoverparam.optimizers import apply_to as targets_of
-from tfoverparam.optimizers.stacks import stacks_of
+from tfoverparam.optimizers.stacks import Stack, stacks_of
 
 _INNER_ARGUMENTS = (
     "learning_rate",
@@ -64,8 +64,8 @@ class EndToEnd(keras.optimizers.Optimizer):
             The inner optimizer's own `weight_decay` is instead on all variables and not
             multiplied by the depth; only one of them can be given. Defaults to `None`.
         apply_to: The kernels that the rule applies to. A built model: every trainable kernel
-            that is not factorized, but embeddings. Or linear maps of a model, whole paths of variables,
-            predicates of a variable, or a list of these. Defaults to `None`: every variable of
+            that is not factorized, but embeddings. Or linear maps of a model, whole paths of
+            variables, predicates of a variable, or a list of these. Defaults to `None`: every variable of
             rank 2 or more that is called a kernel, except those whose path contains `depthwise`.
         refresh_every: Steps between two in which the singular bases are followed. In between,
             the direction is taken in them as they stand, which costs 4 products. Defaults to `1`.
@@ -145,12 +145,12 @@ class EndToEnd(keras.optimizers.Optimizer):
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = inner_optimizer
         self.depth = depth
-        self.weight_decay = weight_decay
+        self.weight_decay: Any = weight_decay  # a tensor while Keras applies it
         self.apply_to = apply_to
         self.refresh_every = refresh_every
         self.grafting = grafting
-        self._positions = []
-        self._stacks = []
+        self._positions: list[Any] = []
+        self._stacks: list[Stack] = []
 
     def build(self, variables: Sequence[Any]) -> None:
         if self.built:
@@ -162,8 +162,8 @@ class EndToEnd(keras.optimizers.Optimizer):
         if self.apply_to is not None:
             self.apply_to = targets
         if self.depth > 1:
-            for target in targets:
-                _warn_if_zero(variables[target.position])
+            for position in self._positions:
+                _warn_if_zero(variables[position])
             self._stacks = stacks_of(targets, variables)
             for stack in self._stacks:
                 stack.add_basis(self.add_variable, self.depth, self.refresh_every)
@@ -254,6 +254,7 @@ class EndToEnd(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self) -> Any:
+        """The inner optimizer's learning rate."""
         return self.inner_optimizer.learning_rate
 
     @learning_rate.setter
@@ -265,6 +266,7 @@ class EndToEnd(keras.optimizers.Optimizer):
 
     @property
     def loss_scale_factor(self) -> float | None:
+        """The inner optimizer's: by how much the loss is multiplied before gradients."""
         return self.inner_optimizer.loss_scale_factor
 
     @loss_scale_factor.setter
@@ -276,6 +278,7 @@ class EndToEnd(keras.optimizers.Optimizer):
 
     @property
     def iterations(self) -> Any:
+        """The inner optimizer's count of steps."""
         return self.inner_optimizer.iterations
 
     def scale_loss(self, loss: Tensor) -> Tensor:
