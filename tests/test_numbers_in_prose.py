@@ -18,7 +18,7 @@ from scipy import stats
 from reproduce import paper
 from reproduce.claims import figure5_right
 from reproduce.harness import records
-from tfoverparam.matrix_functions import tracked_basis
+from tfoverparam.matrix_functions import tracked_steps
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -86,6 +86,12 @@ def keras_version():
     return re.findall(r"keras>=(\S+)", options()["install_requires"])
 
 
+def scientific(value):
+    """As it is written: 1e-5."""
+    digits, exponent = f"{value:e}".split("e")
+    return f"{float(digits):g}e{int(exponent)}"
+
+
 def relative_step():
     """Of `benchmarks/end_to_end.py`, which this does not import."""
     source = (ROOT / "benchmarks/end_to_end.py").read_text(encoding="utf-8")
@@ -146,6 +152,7 @@ NUMBERS = {
         ),
     ],
     "configs/horizon.yaml": [],
+    "configs/networks.yaml": [],
     "configs/robustness.yaml": [],
     "README.md": [("Python {} to {},", pythons)],
     "docs/guide.md": [
@@ -153,9 +160,9 @@ NUMBERS = {
         ("too ({})", keras_version),
     ],
     "docs/end_to_end.md": [
-        ("is above {} of (twice", lambda: [f"{tracked_basis.NEAR['float32']:g}"]),
-        ("(twice above {})", lambda: [f"{tracked_basis.FAIR:g}"]),
-        ("are all above {} % of", lambda: [f"{100 * tracked_basis.SPREAD:g}"]),
+        ("is above {} (after", lambda: [scientific(tracked_steps.NEAR["float32"])]),
+        ("an estimated error above {}.", lambda: [scientific(tracked_steps.WRONG)]),
+        ("are all above {} % of", lambda: [f"{100 * tracked_steps.SPREAD:g}"]),
         ("few steps at relative steps of {}.", relative_step),
         ("with relative steps of {}:", relative_step),
     ],

@@ -55,11 +55,13 @@ def checked_hidden_widths(name: str, hidden: Any, depth: int) -> int | list[int]
     )
 
 
-def hidden_widths(hidden: Any, depth: int, rows: int, columns: int) -> list[int]:
+def hidden_widths(
+    hidden: int | list[int] | None, depth: int, rows: int, columns: int
+) -> list[int]:
     """One width per hidden layer of a kernel of `rows` x `columns`; `None` means the smaller."""
     if hidden is None:
         return [min(rows, columns)] * (depth - 1)
-    return [hidden] * (depth - 1) if is_integer(hidden) else hidden
+    return [hidden] * (depth - 1) if isinstance(hidden, int) else hidden
 
 
 def check_matrices(name, matrices):

@@ -63,8 +63,7 @@ def balanced_factors(
     if depth == 1:
         return [kernel]
     *stack, d, k = kernel.shape
-    checked = checked_hidden_widths("hidden_units", hidden_units, depth)
-    widths = hidden_widths(checked, depth, d, k)
+    widths = hidden_widths(checked_hidden_widths("hidden_units", hidden_units, depth), depth, d, k)
     check_finite("`kernel`", kernel)
     rank = min(d, k, *widths)
     dtype = keras.backend.standardize_dtype(kernel.dtype)

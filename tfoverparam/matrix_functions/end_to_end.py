@@ -181,3 +181,15 @@ def _divided_differences(log_a, power):
     log_t = ops.where(equal, -ops.ones_like(larger), ops.minimum(row, column) - larger)
     quotient = ops.expm1(power * log_t) / ops.expm1(log_t)
     return larger, ops.where(equal, power, quotient)
+
+
+def with_length_of(gradient, direction):
+    """The direction, scaled to the Frobenius norm of the gradient; zero stays zero."""
+    length = _length(direction)
+    return direction * (_length(gradient) / ops.where(length > 0, length, ops.ones_like(length)))
+
+
+def _length(tensor):
+    largest = ops.max(ops.abs(tensor))
+    scale = ops.where(largest > 0, largest, ops.ones_like(largest))
+    return scale * ops.sqrt(ops.sum(ops.square(tensor / scale)))

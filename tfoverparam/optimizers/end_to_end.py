@@ -9,6 +9,7 @@ from keras import ops
 
 from tfoverparam.annotations import Tensor
 from tfoverparam.arguments import check_depth, check_positive_integer, check_shape, is_number
+from tfoverparam.matrix_functions.end_to_end import with_length_of
 from tfoverparam.optimizers import apply_to as targets_of
 from tfoverparam.optimizers.stacks import Stack, stacks_of
 
@@ -63,9 +64,9 @@ class EndToEnd(keras.optimizers.Optimizer):
             variable, is multiplied by `1 - learning_rate * weight_decay * depth` in each step.
             The inner optimizer's own `weight_decay` is instead on all variables and not
             multiplied by the depth; only one of them can be given. Defaults to `None`.
-        apply_to: The kernels that the rule applies to. A built model: every trainable kernel
-            that is not factorized, but embeddings. Or linear maps of a model, whole paths of
-            variables, predicates of a variable, or a list of these. Defaults to `None`: every variable of
+        apply_to: The kernels that the rule applies to. A built model: every trainable kernel that
+            is not factorized, but embeddings. Or linear maps of a model, whole paths of variables,
+            predicates of a variable, or a list of these. Defaults to `None`: every variable of
             rank 2 or more that is called a kernel, except those whose path contains `depthwise`.
         refresh_every: Steps between two in which the singular bases are followed. In between,
             the direction is taken in them as they stand, which costs 4 products. Defaults to `1`.
@@ -145,12 +146,12 @@ class EndToEnd(keras.optimizers.Optimizer):
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = inner_optimizer
         self.depth = depth
-        self.weight_decay: Any = weight_decay  # a tensor while Keras applies it
+        self.weight_decay: Any = weight_decay
         self.apply_to = apply_to
         self.refresh_every = refresh_every
         self.grafting = grafting
         self._positions: list[Any] = []
-        self._stacks: list[Stack] = []
+        self._stacks: list[Any] = []
 
     def build(self, variables: Sequence[Any]) -> None:
         if self.built:
@@ -219,7 +220,7 @@ class EndToEnd(keras.optimizers.Optimizer):
         found = stack.direction(kernels, gradients, self.depth, is_refreshed, self.assign)
         directions = [ops.cast(each, gradients[n].dtype) for n, each in enumerate(found)]
         if self.grafting:
-            return [_with_length_of(*each) for each in zip(gradients, directions)]
+            return [with_length_of(*each) for each in zip(gradients, directions)]
         return directions
 
     def _apply_weight_decay(self, variables):
@@ -307,17 +308,6 @@ class EndToEnd(keras.optimizers.Optimizer):
         config["inner_optimizer"] = keras.saving.deserialize_keras_object(inner, custom_objects)
         config["apply_to"] = targets_of.deserialize(config["apply_to"], custom_objects)
         return cls(**config)
-
-
-def _with_length_of(gradient, direction):
-    length = _length(direction)
-    return direction * (_length(gradient) / ops.where(length > 0, length, ops.ones_like(length)))
-
-
-def _length(tensor):
-    largest = ops.max(ops.abs(tensor))
-    scale = ops.where(largest > 0, largest, ops.ones_like(largest))
-    return scale * ops.sqrt(ops.sum(ops.square(tensor / scale)))
 
 
 def _warn_if_zero(variable):
