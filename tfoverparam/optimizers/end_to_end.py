@@ -11,7 +11,7 @@ from tfoverparam.annotations import Tensor
 from tfoverparam.arguments import check_depth, check_positive_integer, check_shape, is_number
 from tfoverparam.matrix_functions.end_to_end import with_length_of
 from tfoverparam.optimizers import apply_to as targets_of
-from tfoverparam.optimizers.stacks import Stack, stacks_of
+from tfoverparam.optimizers.stacks import stacks_of
 
 _INNER_ARGUMENTS = (
     "learning_rate",
