@@ -169,9 +169,7 @@ class EndToEnd(keras.optimizers.Optimizer):
             for stack in self._stacks:
                 stack.add_basis(self.add_variable, self.depth, self.refresh_every)
 
-    def apply(
-        self, grads: Sequence[Tensor], trainable_variables: Sequence[Any] | None = None
-    ) -> None:
+    def apply(self, grads: Sequence[Tensor], trainable_variables: Any = None) -> None:
         self.inner_optimizer.apply(*self._directions(grads, trainable_variables))
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Tensor, Any]]) -> Any:
@@ -267,7 +265,7 @@ class EndToEnd(keras.optimizers.Optimizer):
 
     @property
     def loss_scale_factor(self) -> float | None:
-        """The inner optimizer's: by how much the loss is multiplied before gradients."""
+        """The inner optimizer's."""
         return self.inner_optimizer.loss_scale_factor
 
     @loss_scale_factor.setter
