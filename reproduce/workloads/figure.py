@@ -31,6 +31,7 @@ def draw(title, records, folder):
             if seconds:
                 _loss(axes[1], comparison, method, colour, seconds)
             _by_rate(axes[2], comparison, method, colour)
+        axes[1].set_visible(bool(axes[1].lines))  # Seconds that are not measured are not drawn.
         for each, label in zip(axes, COLUMNS):
             each.set(xlabel=label, yscale="log")
             each.grid(True, alpha=0.3)
