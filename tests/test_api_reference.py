@@ -40,7 +40,10 @@ def documented_parameters(docstring):
     """The names that the sections `Args:` and `Attributes:` explain."""
     sections = re.findall(r"^(?:Args|Attributes):\n((?:(?: +.*)?\n)+)", docstring, re.MULTILINE)
     lists = re.findall(r"^    ([\w, `*]+):", "".join(sections), re.MULTILINE)
-    return {name.strip(" `*") for names in lists for name in names.split(",")}
+    found = {name.strip(" `*") for names in lists for name in names.split(",")}
+    for other in re.findall(r"^See `(\w+)`", docstring, re.MULTILINE):  # of the same arguments
+        found |= documented_parameters(inspect.cleandoc(getattr(tfoverparam, other).__doc__))
+    return found
 
 
 def missing(thing):
@@ -57,13 +60,15 @@ def missing(thing):
 
 
 def undocumented_members(cls):
-    """Public methods and properties that are its own, or a mixin's, and have no docstring."""
+    """Public methods and properties that Keras's classes do not have, without a docstring."""
     own = [each for each in cls.__mro__ if each.__module__.startswith("tfoverparam")]
+    keras_s = {name for each in cls.__mro__ if each not in own for name in vars(each)}
     return [
         f"{each.__name__}.{name}"
         for each in own
         for name, member in vars(each).items()
-        if not name.startswith("_") and (callable(member) or isinstance(member, property))
+        if not name.startswith("_") and name not in keras_s
+        if callable(member) or isinstance(member, property)
         if not inspect.getdoc(getattr(cls, name))
     ]
 

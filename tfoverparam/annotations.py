@@ -8,7 +8,7 @@ import keras
 # A tensor, variable or array of whichever backend.
 Tensor: TypeAlias = Any
 # One width for all hidden layers, or one for each; None: the smallest that lose nothing.
-Widths: TypeAlias = int | Sequence[int] | None
+Widths: TypeAlias = int | list[int] | tuple[int, ...] | None
 # A name, a configuration or an object, as `keras.<kind>.get` takes them.
 Activation: TypeAlias = str | Callable[..., Tensor] | None
 Initializer: TypeAlias = str | dict[str, Any] | Callable[..., Tensor] | None

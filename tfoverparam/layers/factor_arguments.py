@@ -52,7 +52,7 @@ class FactorArguments(FactorizedLayer):
                 )
         check_positive_integer("depth", depth)
         check_seed(seed)
-        hidden = checked_hidden_widths(self.hidden_argument, hidden, depth)
+        widths = checked_hidden_widths(self.hidden_argument, hidden, depth)
         # In this order: strings draw their seeds as they are resolved.
         kernel_initializer = initializers.get(kernel_initializer)
         factor_initializer = initializers.get(factor_initializer)
@@ -81,7 +81,7 @@ class FactorArguments(FactorizedLayer):
             Factorization(
                 variables=("kernel",),
                 depth=depth,
-                hidden=hidden,
+                hidden=widths,
                 start_seed=start_seed,
                 start_initializer=start_initializer,
                 kernel_seed=seed,
@@ -113,18 +113,22 @@ class FactorArguments(FactorizedLayer):
 
     @property
     def factor_initializer(self) -> "keras.Initializer | None":
+        """Initializer of each factor; `None`: a balanced start."""
         return self._factorization.factor_initializer
 
     @property
     def factor_regularizer(self) -> "keras.Regularizer | None":
+        """Regularizer of each factor."""
         return self._factorization.factor_regularizer
 
     @property
     def factor_constraint(self) -> "keras.constraints.Constraint | None":
+        """Constraint on each factor."""
         return self._factorization.factor_constraint
 
     @property
     def seed(self) -> int | None:
+        """The seed that the layer was given."""
         return self._factorization.kernel_seed
 
     def get_config(self) -> dict[str, Any]:

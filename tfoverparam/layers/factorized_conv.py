@@ -93,7 +93,7 @@ class _FactorizedConv(FactorArguments):
         built_in_class(type(self)).build(self, input_shape)
 
     @property
-    def hidden_filters(self) -> Widths:
+    def hidden_filters(self) -> int | list[int] | None:
         """Width of the hidden layers, as it was given."""
         return self._factorization.hidden
 

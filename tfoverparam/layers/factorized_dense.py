@@ -143,7 +143,7 @@ class FactorizedDense(FactorArguments, layers.Dense):
         built_in_class(type(self)).build(self, input_shape)
 
     @property
-    def hidden_units(self) -> Widths:
+    def hidden_units(self) -> int | list[int] | None:
         """Width of the hidden layers, as it was given."""
         return self._factorization.hidden
 

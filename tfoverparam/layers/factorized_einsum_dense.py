@@ -112,7 +112,7 @@ class FactorizedEinsumDense(FactorArguments, layers.EinsumDense):
         )
 
     @property
-    def hidden_units(self) -> Widths:
+    def hidden_units(self) -> int | list[int] | None:
         """Width of the hidden layers, as it was given."""
         return self._factorization.hidden
 

@@ -169,9 +169,7 @@ class EndToEnd(keras.optimizers.Optimizer):
             for stack in self._stacks:
                 stack.add_basis(self.add_variable, self.depth, self.refresh_every)
 
-    def apply(
-        self, grads: Sequence[Tensor], trainable_variables: Sequence[Any] | None = None
-    ) -> None:
+    def apply(self, grads: Sequence[Tensor], trainable_variables: Any = None) -> None:
         self.inner_optimizer.apply(*self._directions(grads, trainable_variables))
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Tensor, Any]]) -> Any:
@@ -255,6 +253,7 @@ class EndToEnd(keras.optimizers.Optimizer):
 
     @property
     def learning_rate(self) -> Any:
+        """The inner optimizer's learning rate."""
         return self.inner_optimizer.learning_rate
 
     @learning_rate.setter
@@ -266,6 +265,7 @@ class EndToEnd(keras.optimizers.Optimizer):
 
     @property
     def loss_scale_factor(self) -> float | None:
+        """The inner optimizer's."""
         return self.inner_optimizer.loss_scale_factor
 
     @loss_scale_factor.setter
@@ -277,6 +277,7 @@ class EndToEnd(keras.optimizers.Optimizer):
 
     @property
     def iterations(self) -> Any:
+        """The inner optimizer's count of steps."""
         return self.inner_optimizer.iterations
 
     def scale_loss(self, loss: Tensor) -> Tensor:
