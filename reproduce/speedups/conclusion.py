@@ -3,7 +3,6 @@
 How many times sooner depth gets there: of each variant, and of each task by its kurtosis.
 """
 
-from matplotlib import ticker
 import numpy as np
 
 from reproduce.claims import kurtosis, robustness as checks, select
@@ -87,6 +86,8 @@ def _rows(axes, finished):
 
 def _scatter(axes, finished):
     """A point for each task and loss: how many times sooner, over the residual's kurtosis."""
+    from matplotlib import ticker
+
     for (p, marker), colour in zip(MARKERS.items(), COLOURS):
         found = [
             (record.results["kurtosis"], kurtosis.speedup(record)[0], kurtosis.task(record))

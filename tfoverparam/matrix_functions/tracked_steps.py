@@ -200,7 +200,7 @@ def _is_near(seen, error):
 
 def _turned(turn_and_see, near, *state):
     """The state after turns, as E and the error, its last two parts, call for."""
-    again = ops.where(ops.max(state[-2]) > FAIR, MOST_TURNS, 1)
+    again = ops.cast(ops.where(ops.max(state[-2]) > FAIR, MOST_TURNS, 1), "int32")
 
     def is_off(turns, *state):
         bound = ops.cast(ops.where(turns < 1, near, ROUGH), state[-1].dtype)
