@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import yaml
 
-from reproduce import figure5_right, robustness
+from reproduce import figure5_right, networks, robustness
 from reproduce.harness import cli, config
 from reproduce.harness.errors import ConfigError
 from reproduce.regression.configuration import Config
@@ -153,7 +153,11 @@ def test_aliases_are_limited(tmp_path):
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_the_configurations_are_those_of_the_committed_results(path):
-    classes = {"figure5_right": figure5_right.Config, "robustness": robustness.Config}
+    classes = {
+        "figure5_right": figure5_right.Config,
+        "networks": networks.Networks.config_class,
+        "robustness": robustness.Config,
+    }
     loaded = config.load(path, classes.get(path.stem, Config))
     committed = config.read(cli.ROOT / "results" / path.stem / "config.yaml")
     assert config.as_dict(loaded) == committed["config"]
