@@ -24,7 +24,7 @@ PAGES = {
     "SECURITY.md": "security.md",
 }
 PAYS = "when_it_pays.md"  # is a section of the guide
-SECTION = re.compile(r"^## \d+\. (When it pays.*?)\n(.*?)(?=^## )", re.DOTALL | re.MULTILINE)
+SECTION = re.compile(r"^## (\d+\. )(When it pays.*?)\n(.*?)(?=^## )", re.DOTALL | re.MULTILINE)
 
 _log = logging.getLogger("mkdocs.hooks.tfoverparam")
 
@@ -35,7 +35,7 @@ def on_files(files, config):
     for source, place in {**PAGES, **pictures}.items():
         if (ROOT / source).exists():
             files.append(File.generated(config, place, abs_src_path=str(ROOT / source)))
-    title, body = SECTION.search(guide.GUIDE.read_text(encoding="utf-8")).groups()
+    _, title, body = SECTION.search(guide.GUIDE.read_text(encoding="utf-8")).groups()
     files.append(File.generated(config, PAYS, content=f"# {title}\n{body}"))
     return files
 
@@ -44,7 +44,7 @@ def on_page_markdown(markdown, page, config, files):
     """Executes the guide; leads links to where the site has what they mean."""
     place = page.file.src_uri
     if place == "guide.md":
-        markdown = SECTION.sub(lambda found: f"## [{found[1]}]({PAYS})\n\n", markdown)
+        markdown = SECTION.sub(lambda found: f"## {found[1]}[{found[2]}]({PAYS})\n\n", markdown)
         markdown = _executed(markdown)
     # Tables of Markdown in what is folded.
     markdown = markdown.replace("<details>", '<details markdown="1">')
