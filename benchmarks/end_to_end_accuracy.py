@@ -1,12 +1,12 @@
 """The error of the end-to-end direction along training, against NumPy in float64.
 
-    python benchmarks/end_to_end_accuracy.py [--steps N] [--write]
+    python benchmarks/end_to_end_accuracy.py [--steps N] [--tables NAME ...] [--write]
 
 Kernels follow an inner optimizer on gradients that are a slow signal of low rank and noise, by
 steps of a given size relative to the kernel (`trajectories.py`); `EndToEnd` follows their singular
 bases in float32. Cells are median / maximum of the relative error in Frobenius norms over all
 steps but the first, for which the bases are made. `--write` puts the tables into
-docs/end_to_end.md in place of those that are there; some 20 minutes.
+docs/end_to_end.md in place of those that are there, each as it ends; some 20 minutes.
 """
 
 import argparse
@@ -141,23 +141,25 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--write", action="store_true")
-    arguments = parser.parse_args()
     # Sides 32, 128 and 512; all settings for one of them, SGD for all.
     tables = {
-        "square": list(tracked_table((128, 128), SETTINGS, arguments.steps)),
-        "sides": [
+        "exact": lambda steps: exact_table(),
+        "tall": lambda steps: tracked_table((384, 64), SETTINGS[:6], steps),
+        "square": lambda steps: tracked_table((128, 128), SETTINGS, steps),
+        "sides": lambda steps: [
             line
             for shape in ((32, 32), (512, 512))
-            for line in [*tracked_table(shape, SETTINGS[:1], min(arguments.steps, 30)), ""]
+            for line in [*tracked_table(shape, SETTINGS[:1], min(steps, 30)), ""]
         ],
-        "tall": list(tracked_table((384, 64), SETTINGS[:6], arguments.steps)),
-        "exact": list(exact_table()),
     }
-    print("\n".join(tables["exact"]))
-    if arguments.write:
-        for name, lines in tables.items():
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--tables", nargs="+", choices=tables, default=list(tables))
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    for name in arguments.tables:
+        lines = list(tables[name](arguments.steps))
+        print("\n".join(lines), flush=True)
+        if arguments.write:
             put(name, lines)
 
 
