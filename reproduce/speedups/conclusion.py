@@ -81,7 +81,8 @@ def _rows(axes, finished):
     axes.grid(True, axis="x", alpha=0.3)
     handles, labels = axes.get_legend_handles_labels()
     handles = dict(sorted(zip(labels, handles), key=lambda item: item[0]))
-    axes.legend(handles.values(), handles.keys(), fontsize="small", loc="center left")
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.06), "frameon": False}
+    axes.legend(handles.values(), handles.keys(), fontsize="small", ncols=len(handles), **place)
 
 
 def _scatter(axes, finished):
@@ -100,13 +101,18 @@ def _scatter(axes, finished):
         size, alpha = (40, 1.0) if strong else (16, 0.6)
         y = np.clip(y, NEVER, 1 / NEVER)
         axes.scatter(x, y, s=size, marker=marker, color=colour, alpha=alpha, label=f"p = {p}")
-        for number, (at, factor, name) in enumerate(sorted(zip(x, y, names)) if strong else ()):
+        points = np.log(np.column_stack([x, y]))
+        for number, name in enumerate(names if strong else ()):
+            # On the side on which the nearest point is not.
+            gaps = np.linalg.norm(points - points[number], axis=1)
+            gaps[number] = np.inf
+            is_left = points[np.argmin(gaps), 0] > points[number, 0]
             axes.annotate(
                 name,
-                (at, factor),
-                xytext=((-7, 7)[number % 2], -4),
+                (x[number], y[number]),
+                xytext=(-7 if is_left else 7, -4),
                 textcoords="offset points",
-                ha=("right", "left")[number % 2],
+                ha="right" if is_left else "left",
                 fontsize="small",
             )
     axes.axhline(1.0, color="black", linewidth=0.8)

@@ -12,7 +12,7 @@ COLUMNS = ("steps", "seconds", "learning rate")
 
 def draw(title, records, folder):
     """A row for each workload and optimizer: loss by steps and by seconds; last loss by rate."""
-    from matplotlib import pyplot as plt
+    from matplotlib import pyplot as plt, ticker
 
     found = checks.measured(records)
     figure, rows = plt.subplots(
@@ -39,6 +39,7 @@ def draw(title, records, folder):
         axes[0].set(ylabel=kind, title=f"{workload}, {optimizer}")
         axes[0].legend(fontsize="x-small")
         axes[2].set(xscale="log")
+        axes[2].xaxis.set_minor_formatter(ticker.NullFormatter())
     for axes, optimizer in zip(rows[-1], planning.OPTIMIZERS):
         _profile(axes, found, optimizer)
     plots.save(figure, folder)
