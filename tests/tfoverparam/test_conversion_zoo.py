@@ -106,6 +106,47 @@ def attention():
     return keras.Model(inputs, x + layers.Dense(4)(layers.Dense(8, "gelu")(x)))
 
 
+def time_distributed():
+    inputs = keras.Input((5, 6))
+    x = layers.TimeDistributed(layers.Dense(4, "relu"))(inputs)
+    x = layers.TimeDistributed(layers.Conv1D(3, 2))(layers.Reshape((5, 4, 1))(x))
+    return keras.Model(inputs, x)
+
+
+def mixer():
+    """A block of an MLP-mixer: along the tokens, and along the channels."""
+    inputs = keras.Input((8, 6))
+    x = layers.Permute((2, 1))(layers.LayerNormalization()(inputs))
+    x = layers.Permute((2, 1))(layers.Dense(8)(layers.Dense(16, "gelu")(x)))
+    x = layers.Add()([inputs, x])
+    return keras.Model(inputs, layers.Add()([x, layers.Dense(6)(layers.Dense(12, "gelu")(x))]))
+
+
+class Tied(layers.Layer):
+    """Reads the kernel of a layer of its own a second time, transposed."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder = layers.Dense(4, use_bias=False)
+
+    def call(self, inputs):
+        codes = ops.relu(self.encoder(inputs))
+        return ops.matmul(codes, ops.transpose(self.encoder.kernel))
+
+
+def tied_weights():
+    return keras.Sequential([keras.Input((9,)), Tied(), layers.Dense(2)])
+
+
+class AddedTo(layers.Wrapper):
+    def call(self, inputs):
+        return inputs + self.layer(inputs)
+
+
+def wrapped():
+    return keras.Sequential([keras.Input((6,)), AddedTo(layers.Dense(6)), AddedTo(layers.Dense(6))])
+
+
 def half_precision():
     return keras.Sequential(
         [
@@ -201,6 +242,10 @@ MODELS = [
     nested,
     sequences,
     attention,
+    time_distributed,
+    mixer,
+    tied_weights,
+    wrapped,
     half_precision,
     double_precision,
     custom_layer,
