@@ -81,7 +81,9 @@ def test_the_optimizers_have_names_and_classes():
 
 def test_the_matrices_are_those_of_the_measurements():
     assert matrices.made() == page("docs/matrices.md")
-    assert all(f"`{cls.__name__}`" in page("docs/matrices.md") for cls in KINDS)
+    kinds = [cls for cls in KINDS if cls.__module__.startswith("keras.")]
+    assert len(kinds) > 10
+    assert all(f"`{cls.__name__}`" in page("docs/matrices.md") for cls in kinds)
 
 
 def test_what_did_not_hold_is_in_no_matrix():
