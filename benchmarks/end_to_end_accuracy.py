@@ -6,7 +6,7 @@ Kernels follow an inner optimizer on gradients that are a slow signal of low ran
 steps of a given size relative to the kernel (`trajectories.py`); `EndToEnd` follows their singular
 bases in float32. Cells are median / maximum of the relative error in Frobenius norms over all
 steps but the first, for which the bases are made. `--write` puts the tables into
-docs/end_to_end.md in place of those that are there, each as it ends; some 20 minutes.
+docs/end_to_end.md in place of those that are there, each as it ends; some 40 minutes.
 """
 
 import argparse

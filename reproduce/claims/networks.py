@@ -13,12 +13,13 @@ import pathlib
 import numpy as np
 
 from reproduce.claims import PARTLY, QUESTION, by_setting, judge, seeds, select
+from reproduce.harness.curves import iterations_to, value_at
 from reproduce.workloads import planning
 from reproduce.workloads.planning import MEASUREMENT, NOISE, PLAIN, SELECTION, end, selected_by
 
 SECONDS = pathlib.Path(__file__).parents[2] / "results" / "networks" / "seconds.json"
 COMMAND = "python -m reproduce.networks"
-ISSUE = "our question, of the paper's last sentence"
+SOURCE = "our question, of the paper's last sentence"
 PART = 0.75  # of the plain network's steps: where the target is
 ANCHOR = "ethanol"
 CHANCE = 0.95  # of the halves of the plain runs differ by less than what is called an effect
@@ -118,35 +119,19 @@ class Comparison:
 def target(plain, kind):
     """The loss after three quarters of the steps, median over the plain runs."""
     step = PART * plain[0].settings["steps"]
-    return float(np.median([_loss_after(record.curves.get(kind, []), step) for record in plain]))
-
-
-def _loss_after(curve, step):
-    """The value of a curve, on a straight line between its points; infinite beyond its end."""
-    if not curve or step > curve[-1][0]:
-        return math.inf
-    steps, values = zip(*curve)
-    return float(np.interp(step, steps, values))
+    return float(np.median([value_at(_curve(record, kind), step) for record in plain]))
 
 
 def sooner(runs, plain, kind):
     """How many times sooner each of `runs` is at the target than the median of `plain`."""
     level = target(plain, kind)
-    reference = np.median([steps_to(record.curves.get(kind, []), level) for record in plain])
-    return np.array([reference / steps_to(record.curves.get(kind, []), level) for record in runs])
+    reference = np.median([iterations_to(_curve(record, kind), level) for record in plain])
+    return np.array([reference / iterations_to(_curve(record, kind), level) for record in runs])
 
 
-def steps_to(curve, level):
-    """Steps until a curve is at most `level`, on a straight line in between; infinite: never."""
-    before = None
-    for step, value in curve:
-        if value <= level:
-            if before is None:
-                return float(max(step, 1))
-            part = (before[1] - level) / (before[1] - value)
-            return float(before[0] + part * (step - before[0]))
-        before = step, value
-    return math.inf
+def _curve(record, kind):
+    """A curve of a record; one that says nothing of a run that diverged before its first point."""
+    return record.curves.get(kind) or [[0, math.inf]]
 
 
 def chance(plain, kind):
@@ -209,7 +194,7 @@ def _reaches_sooner(found, optimizer, method):
         yield judge(
             f"With {_of(optimizer)}, {NAMES[method]} reach{'' if method[0] == 'f' else 'es'} the "
             f"plain network's validation loss in fewer {unit}",
-            ISSUE,
+            SOURCE,
             "more times sooner than comes by chance, on each workload",
             "; ".join(said) + f" (times sooner, median and range of {seeds(each.runs)})",
             all(better) or (PARTLY if any(better) else False),
@@ -232,7 +217,7 @@ def _depth_helps_on_the_anchor(found):
         each = methods["factors"]
         yield judge(
             "On Ethanol with p = 4 depth 2 accelerates, as in `robustness`, with momentum too",
-            ISSUE,
+            SOURCE,
             "more times sooner than comes by chance",
             f"{_band(each.sooner(TRAINING))} times, by chance up to {each.chance(TRAINING):.2f} "
             f"({seeds(each.runs)}, training loss)",
@@ -251,7 +236,7 @@ def _baselines_are_good(found):
         if plain:
             yield judge(
                 f"The plain network is well tuned: {workload}",
-                ISSUE,
+                SOURCE,
                 f"{result.replace('_', ' ')} of at most {most:g} with one of the optimizers",
                 ", ".join(f"{_of(name)} {value:.3g}" for name, value in plain.items()),
                 bool(min(plain.values()) <= most),

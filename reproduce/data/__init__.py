@@ -11,7 +11,6 @@ _MODULES = {
     "Dataset": "mnist",
     "RegressionData": "regression",
     "TextData": "text",
-    "has_regression": "regression",
     "load_breast_cancer": "regression",
     "load_ethanol": "ethanol",
     "load_fashion_mnist": "mnist",

@@ -10,6 +10,7 @@ import sys
 from reproduce.data import store
 from reproduce.harness import process
 from reproduce.harness.errors import DataError, one_line
+from reproduce.harness.files import locked
 
 ANEW = "Delete the folder; the next start prepares it anew."
 
@@ -118,7 +119,7 @@ class Prepared:
         subject = f"{origin} ({', '.join(files)})"
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with process.ctrl_c_raised(), _lock(root / ".locks" / f"{name}.lock"):
+            with process.ctrl_c_raised(), locked(root / ".locks" / f"{name}.lock", self.title):
                 if path.is_dir():  # Another process prepared it while we waited.
                     return
                 shutil.rmtree(workspace, ignore_errors=True)  # Left by a start that was killed.
@@ -187,20 +188,3 @@ def read_copy(folder: Path, split: str, names: tuple[str, ...], subject: str, re
         raise DataError(f"{subject} cannot be read: {one_line(error)}. {remedy}") from error
     finally:
         logging.set_verbosity(verbosity)
-
-
-@contextlib.contextmanager
-def _lock(path: Path):
-    """Held by one process at a time, and freed if it ends, however it ends."""
-    import filelock  # Half of the time that a command takes to say --help.
-
-    lock = filelock.FileLock(path, fallback_to_soft=False)
-    try:
-        lock.acquire(blocking=False)
-    except filelock.Timeout:
-        print("Waiting for another process that prepares it.", file=sys.stderr, flush=True)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

@@ -61,8 +61,6 @@ def held(folder, names):
     Raises:
         RecordsError: If the folder cannot be written, or its file system has no locks.
     """
-    import filelock  # Half of the time that a command takes to say --help.
-
     files = {re.sub(r"[^A-Za-z0-9.=_-]+", "_", name): name for name in names}
     _let_open(len(files))
     waited = False
@@ -72,21 +70,41 @@ def held(folder, names):
         with contextlib.ExitStack() as stack:
             for file, name in sorted(files.items()):  # The order of all: no deadlock.
                 path = folder / ".locks" / f"{file}.lock"
-                lock = filelock.FileLock(path, fallback_to_soft=False)
-                try:
-                    lock.acquire(blocking=False)
-                except filelock.Timeout:
-                    if not waited:
-                        line = f"Waiting for another process, which is at {name} in {folder}."
-                        print(line, file=sys.stderr, flush=True)
-                    waited = True
-                    lock.acquire()
-                stack.callback(lock.release)
+                waits = stack.enter_context(locked(path, "" if waited else f"{name} in {folder}"))
+                waited = waited or waits
             return stack.pop_all()
     except OSError as error:
         raise RecordsError(
             f"Cannot write to the folder {folder}: {error.strerror}. Choose another with --out."
         ) from error
+
+
+@contextlib.contextmanager
+def locked(path, what):
+    """Held by one process at a time, and freed if that ends, however it ends.
+
+    Args:
+        path: A `pathlib.Path`, which is made. `what`: the other process is at, for the line that is
+            printed if there is one; empty for none.
+
+    Yields:
+        Whether it had to wait.
+    """
+    import filelock  # Half of the time that a command takes to say --help.
+
+    lock, waits = filelock.FileLock(path, fallback_to_soft=False), False
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout:
+        waits = True
+        if what:
+            line = f"Waiting for another process, which is at {what}."
+            print(line, file=sys.stderr, flush=True)
+        lock.acquire()
+    try:
+        yield waits
+    finally:
+        lock.release()
 
 
 def _let_open(files):

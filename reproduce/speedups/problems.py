@@ -2,14 +2,11 @@
 
 import functools
 
+from reproduce.data import regression
+
 CONDITIONED = "conditioned"
 VARIANTS = ("full", "no_high_leverage", "log_target", "breast_cancer")
-SHIPPED = (
-    *("yacht", "machine", "autompg", "forest", "energy", "concrete", "solar", "airfoil", "wine"),
-    *("breast_cancer", "ethanol"),
-)
-NOT_SHIPPED = ("elevators", "pol")  # They are in a folder of the user's.
-TASKS = SHIPPED + NOT_SHIPPED
+TASKS = (*regression.TASKS, "breast_cancer", "ethanol")
 
 
 def full(data_dir):
@@ -21,9 +18,7 @@ def full(data_dir):
 
 def is_there(problem, data_dir):
     """Whether the data of a problem is in the repository, or in the user's folder."""
-    from reproduce import data
-
-    return problem not in NOT_SHIPPED or data.has_regression(problem, data_dir)
+    return problem not in regression.TASKS or regression.has_regression(problem, data_dir)
 
 
 @functools.lru_cache(maxsize=None)

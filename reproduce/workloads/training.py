@@ -90,7 +90,7 @@ def train(workload, dataset, settings, on_point=lambda step, values: None):
         record(0, validation_loss=evaluate(held_out["validation"])[0])
     step, diverged_at = 0, None
     for point in points(settings):
-        begin, losses = step, []
+        losses = []
         while step < point and diverged_at is None:
             count = min(SEGMENT, point - step)
             losses.append(run_steps(tf.constant(step), tf.constant(count)).numpy())
@@ -99,7 +99,6 @@ def train(workload, dataset, settings, on_point=lambda step, values: None):
             step += count
         if diverged_at is not None:
             break
-        assert step > begin
         loss, penalty = np.mean(np.concatenate(losses), axis=0)
         values = {"training_loss": loss, **({"penalty": penalty} if penalty else {})}
         if held_out:

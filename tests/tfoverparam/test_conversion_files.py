@@ -190,7 +190,7 @@ def test_resumed_from_a_saved_model(whole, tmp_path):
     assert_same_weights(fitted(model, epochs=2, initial_epoch=1), whole)
 
 
-@pytest.mark.parametrize("is_whole", [True, False])
+@pytest.mark.parametrize("is_whole", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_resumed_from_a_checkpoint(is_whole, whole, tmp_path):
     path = tmp_path / ("model.keras" if is_whole else "model.weights.h5")
     checkpoint = keras.callbacks.ModelCheckpoint(path, save_weights_only=not is_whole)

@@ -160,7 +160,7 @@ def _series(**changes):
         ("figure2", _series(plotted=3.0), ("`plotted` must be one of `rates`",)),
         ("robustness", lambda v: v.update(powers=[3]), ("`p` must",)),
         ("robustness", lambda v: v.update(problems=["x"]), ("`problems` must be of full",)),
-        ("robustness", lambda v: v.update(tasks=["x"]), ("`tasks` must be of yacht",)),
+        ("robustness", lambda v: v.update(tasks=["x"]), ("`tasks` must be of airfoil",)),
         ("robustness", lambda v: v.update(refinement=0), ("`refinement` must be positive",)),
         ("robustness", lambda v: v.update(depths=[1, 2]), ("`depths` must have 1, 2 and 3",)),
         (

@@ -9,26 +9,17 @@ import pytest
 import tensorflow as tf
 
 from reproduce import mnist_convnet
-from reproduce.mnist_convnet import Training, build_network
+from reproduce.mnist_convnet import build_network
+from tests.helpers import training
 from tfoverparam.initializers import derive_seed
 
-TRAINING = Training(
-    network="tutorial",
+TRAINING = dataclasses.replace(
+    training.TRAINING,
     depth=2,
     seed=3,
-    tutorial_seeds=False,
-    steps=3,
     batch_size=8,
     validation_size=10,
-    learning_rate=0.01,
-    decay_rate=0.95,
     decay_examples=16,  # an epoch of two steps, so that the third has another rate
-    momentum=0.9,
-    stddev=0.1,
-    factor_stddev=0.1,
-    dropout=0.5,
-    l2=5e-4,
-    l2_on="kernel",
 )
 RANDOM = np.random.default_rng(0)
 

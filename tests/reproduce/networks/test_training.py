@@ -47,7 +47,9 @@ def test_the_first_step_of_the_mlp_is_that_of_numpy(settings, few_digits, cross_
         slope = (slope @ kernel.T) * (activations[n] > 0)
 
 
-@pytest.mark.parametrize("method", ["factors", "rule", "grafted_rule"])
+@pytest.mark.parametrize(
+    "method", ["factors", "rule", pytest.param("grafted_rule", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("optimizer", ["sgd", pytest.param("adamw", marks=pytest.mark.slow)])
 def test_at_depth_1_every_method_is_the_plain_network(method, optimizer, settings, few_digits):
     shared = {"optimizer": optimizer, "steps": 3, "momentum": 0.9, "learning_rate": 1e-3}

@@ -107,11 +107,10 @@ INNER = {
 }
 
 
-def in_part_slow(*names):
+def in_part_slow(*names, quick=("momentum", "adam")):
     """Parameters, those apart that are needed at each change marked as slow."""
     return [
-        name if name in ("momentum", "adam") else pytest.param(name, marks=pytest.mark.slow)
-        for name in names
+        name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names
     ]
 
 
@@ -120,7 +119,7 @@ def test_depth_1_is_the_inner_optimizer_bit_for_bit(name):
     assert_equal_weights(fit(EndToEnd(INNER[name](), depth=1)), fit(INNER[name]()))
 
 
-@pytest.mark.parametrize("name", in_part_slow(*INNER))
+@pytest.mark.parametrize("name", in_part_slow(*INNER, quick=["adam"]))
 def test_depth_3_trains_with_every_inner_optimizer(name):
     model = network()
     model.compile(EndToEnd(INNER[name](), depth=3), "mse")
@@ -219,7 +218,9 @@ def test_a_convolution_kernel_is_a_matrix_of_receptive_field_by_output_channels(
 
 
 @pytest.mark.parametrize("refresh_every", [pytest.param(1, marks=pytest.mark.slow), 3])
-@pytest.mark.parametrize("name", in_part_slow("momentum", "adam", "average", "accumulation"))
+@pytest.mark.parametrize(
+    "name", in_part_slow("adam", "momentum", "average", "accumulation", quick=["adam"])
+)
 def test_a_saved_model_goes_on_as_if_it_had_not_been_interrupted(name, refresh_every, tmp_path):
     if name == "average" and keras.backend.backend() == "jax":
         pytest.skip("with JAX, Keras cannot go on from averages, whatever the optimizer")

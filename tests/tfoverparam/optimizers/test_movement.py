@@ -143,7 +143,10 @@ def gradient_function(model, inputs, targets):
 
 
 @pytest.mark.parametrize("depth", [2, pytest.param(3, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n == "grouped queries" else n for n in CASES],
+)
 def test_the_kernels_move_as_factors_do(name, depth):
     make, splits = CASES[name]
     keras.utils.set_random_seed(1)

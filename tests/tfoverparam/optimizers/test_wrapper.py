@@ -74,7 +74,9 @@ def test_apply_gradients_returns_the_inner_optimizers_steps():
     np.testing.assert_allclose(ours, [[(4 - 0.8) * 0.8]], rtol=1e-6)
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", [pytest.param("float32", marks=pytest.mark.slow), "mixed_float16"]
+)
 def test_swap_ema_weights(policy):
     def train(optimizer):
         keras.utils.set_random_seed(1)
