@@ -88,8 +88,9 @@ def updates(name, shapes, step_size):
 def _jax_updates(optimizer, kernels, drawn):
     import jax
 
-    step = jax.jit(lambda state, gradients, values: optimizer.stateless_apply(
-        state, gradients, values)[::-1])
+    step = jax.jit(
+        lambda state, gradients, values: optimizer.stateless_apply(state, gradients, values)[::-1]
+    )
     state, values = [v.value for v in optimizer.variables], [k.value for k in kernels]
 
     def run():
@@ -147,11 +148,14 @@ def write(rows):
     text = PAGE.read_text(encoding="utf-8")
     old = re.search(r"<!-- times -->\n(.*?)<!-- end -->", text, flags=re.DOTALL)[1]
     found = {row.split("|")[1]: row for row in [*old.strip().splitlines()[2:], *rows]}
-    put("times", [
-        f"| ms a step (ratio to Muon) | {' | '.join(OPTIMIZERS)} |",
-        "| --- " * (len(OPTIMIZERS) + 1) + "|",
-        *found.values(),
-    ])
+    put(
+        "times",
+        [
+            f"| ms a step (ratio to Muon) | {' | '.join(OPTIMIZERS)} |",
+            "| --- " * (len(OPTIMIZERS) + 1) + "|",
+            *found.values(),
+        ],
+    )
 
 
 def measure_memory(shape, step_size):

@@ -150,9 +150,7 @@ def multiplications(model, batch_size):
         rows = batch_size * math.prod(layer.output.shape[1:-1])
         d, k = shapes[0][0], shapes[-1][1]
         by_factors = rows * sum(a * b for a, b in shapes)
-        product = min(
-            d * sum(a * b for a, b in shapes[1:]), k * sum(a * b for a, b in shapes[:-1])
-        )
+        product = min(d * sum(a * b for a, b in shapes[1:]), k * sum(a * b for a, b in shapes[:-1]))
         total += min(by_factors, product * (len(shapes) > 1) + rows * d * k)
     return total
 

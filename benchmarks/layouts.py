@@ -78,9 +78,7 @@ def targets_inside(dataset, count):
     ]
 
     def gradients(kernels):
-        more = tf.concat(
-            [kernels, tf.ones_like(kernels[:1]), tf.zeros_like(kernels[:15])], axis=0
-        )
+        more = tf.concat([kernels, tf.ones_like(kernels[:1]), tf.zeros_like(kernels[:15])], axis=0)
         total = sum(transposed @ _cubed(features @ more) for features, transposed in parts)
         return 4 / len(dataset.targets) * total
 
@@ -110,9 +108,7 @@ def _cubed(residuals):
 as_it_is = columns(lambda w, x, xt, t: xt @ _cubed(x @ w - t))
 one_copy = columns(lambda w, x, xt, t: tf.matmul(x, _cubed(x @ w - t), transpose_a=True))
 residuals_as_rows = columns(
-    lambda w, x, xt, t: tf.matmul(
-        xt, _residuals_as_rows(tf.transpose(w), xt, t), transpose_b=True
-    )
+    lambda w, x, xt, t: tf.matmul(xt, _residuals_as_rows(tf.transpose(w), xt, t), transpose_b=True)
 )
 WAYS = {
     **{f"{n} part{'s' * (n > 1)}": (as_it_is, n) for n in (1, 2, 3, 4, 6, 8)},

@@ -55,9 +55,7 @@ def checked_hidden_widths(name: str, hidden: Any, depth: int) -> int | list[int]
     )
 
 
-def hidden_widths(
-    hidden: int | list[int] | None, depth: int, rows: int, columns: int
-) -> list[int]:
+def hidden_widths(hidden: int | list[int] | None, depth: int, rows: int, columns: int) -> list[int]:
     """One width per hidden layer of a kernel of `rows` x `columns`; `None` means the smaller."""
     if hidden is None:
         return [min(rows, columns)] * (depth - 1)

@@ -249,11 +249,8 @@ class BalanceMonitor(keras.callbacks.Callback):
 
     def _warn_of_overflow(self):
         optimizer = getattr(self.model, "optimizer", None)
-        if self._warned_of_overflow or not isinstance(
-            optimizer, keras.optimizers.LossScaleOptimizer
-        ):
-            return
-        if not optimizer.built:
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        if self._warned_of_overflow or not scaled or not optimizer.built:
             return
         # It is halved where a step is not finite. Below 1 it is not the cause of that.
         scale = float(optimizer.dynamic_scale)
@@ -269,10 +266,12 @@ class BalanceMonitor(keras.callbacks.Callback):
             if self._maps[name].layer.compute_dtype == "float16"
         }
         name = max(gains, key=lambda each: gains[each], default=None)
-        cause = "" if name is None else (
-            f" Of the factorized layers, `{name}` amplifies most: its factors, one after the "
-            f"other, make vectors up to {gains[name]:.1e} times longer."
-        )
+        cause = ""
+        if name is not None:
+            cause = (
+                f" Of the factorized layers, `{name}` amplifies most: its factors, one after the "
+                f"other, make vectors up to {gains[name]:.1e} times longer."
+            )
         warnings.warn(
             "Training overflows float16, which ends at 65504: steps without a finite gradient were "
             f"skipped, and the loss scale has come down to {scale:.1e}.{cause} Scale down the "

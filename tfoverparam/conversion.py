@@ -207,9 +207,7 @@ def _chosen(model, filter):
     kept = [each for each in wanted if each.reason is not None]
     if kept:
         names = "; ".join(f"{each.path} ({each.reason})" for each in kept)
-        warnings.warn(
-            f"Kernels that cannot be factorized stay as they are: {names}", stacklevel=3
-        )
+        warnings.warn(f"Kernels that cannot be factorized stay as they are: {names}", stacklevel=3)
     if not chosen:
         raise ValueError(
             f"There is nothing to factorize in model `{model.name}`: of its {len(maps)} linear "
@@ -277,9 +275,7 @@ def _report(maps):
     """In one line: how many linear maps are factorized, and what the others are."""
     factorized = [each for each in maps if each.is_factorized]
     share = sum(each.parameters for each in factorized) / sum(each.parameters for each in maps)
-    left = collections.Counter(
-        type(each.layer).__name__ for each in maps if not each.is_factorized
-    )
+    left = collections.Counter(type(each.layer).__name__ for each in maps if not each.is_factorized)
     whose, s = ("its", "") if len(maps) == 1 else ("their", "s")
     line = (
         f"factorized {len(factorized)} of {len(maps)} linear map{s}, {100 * share:.1f} % of "

@@ -139,9 +139,7 @@ class Snapshot:
             for kind in (list, dict, set)
             if issubclass(type(value), kind)
         ]
-        self._stored_ids = {
-            name: ids.copy() for name, ids in layer._tracker.stored_ids.items()
-        }
+        self._stored_ids = {name: ids.copy() for name, ids in layer._tracker.stored_ids.items()}
         self._is_locked = layer._tracker.locked
 
     def restore(self):

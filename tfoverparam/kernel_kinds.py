@@ -67,9 +67,7 @@ KINDS: dict[type, tuple[Kind, ...]] = {
         Kind("embeddings", last_axis_out, is_default=False),
         Kind("reverse_embeddings", last_axis_out, is_default=False),
     ),
-    **dict.fromkeys(
-        (layers.Conv1D, layers.Conv2D, layers.Conv3D), (Kind("kernel", _grouped),)
-    ),
+    **dict.fromkeys((layers.Conv1D, layers.Conv2D, layers.Conv3D), (Kind("kernel", _grouped),)),
     **dict.fromkeys(
         (layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose),
         (Kind("kernel", _transposed),),

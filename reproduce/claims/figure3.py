@@ -76,9 +76,7 @@ def _hinders(runs):
         source,
         f"at each depth's best rate, a larger loss at the end than depth 1's, at most {SLIGHTLY} "
         "times as large",
-        ", ".join(
-            f"{name} {end:.3g} at {rate:g}" for name, end, rate in zip(NAMES, ends, rates)
-        )
+        ", ".join(f"{name} {end:.3g} at {rate:g}" for name, end, rate in zip(NAMES, ends, rates))
         + f" (medians of at least {seeds(min(as_stated, key=len))})",
         all(ends[0] < end <= SLIGHTLY * ends[0] for end in ends[1:]),
         paper=regression.papers_ends([(L2, name) for name in NAMES]),

@@ -212,9 +212,7 @@ def _gets_below(records, panel, lower, upper):
         return not_run(statement, SOURCE, COMMAND, QUESTION)
     median, group = found
     at = {rate: _crossing(median, regression.median(other)) for rate, other in others.items()}
-    measured = ", ".join(
-        f"{_words(t)} ({upper} at {rate:g})" for rate, t in at.items()
-    )
+    measured = ", ".join(f"{_words(t)} ({upper} at {rate:g})" for rate, t in at.items())
     theirs = _crossing(*(paper.points(panel, name) for name in (lower, upper)))
     end = median[-1][0]
     lost = _when_diverged(group)

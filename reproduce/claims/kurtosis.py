@@ -37,8 +37,10 @@ def tables(records):
     correlations = [
         {
             "p": p,
-            **{f"to {share:g} of the loss at zero": _words(*correlation(found, share))
-               for share in SHARES},
+            **{
+                f"to {share:g} of the loss at zero": _words(*correlation(found, share))
+                for share in SHARES
+            },
         }
         for p in POWERS
         if len(found := select(records, p=p)) >= FEWEST

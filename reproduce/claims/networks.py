@@ -179,8 +179,7 @@ def _reaches_sooner(found, optimizer, method):
     }
     for unit in ("steps", "seconds"):
         factors = {
-            name: 1.0 if unit == "steps" else cost(each.settings)
-            for name, each in compared.items()
+            name: 1.0 if unit == "steps" else cost(each.settings) for name, each in compared.items()
         }
         if not compared or None in factors.values():
             continue

@@ -128,8 +128,7 @@ def _accelerates(records, p):
         else f"For p = {p} depth does not accelerate, whatever the data"
     )
     found = {
-        record.settings["problem"]: record
-        for record in select(records, p=p, condition_number=None)
+        record.settings["problem"]: record for record in select(records, p=p, condition_number=None)
     }
     if len(found) < 2:
         return not_run(statement, PAPER, COMMAND, QUESTION)

@@ -76,9 +76,7 @@ def load_ethanol(data_dir: str | Path | None = None, quiet: bool = False) -> Reg
 
     folder = ETHANOL.locate(data_dir, quiet)
     rows = _rows(folder, str(folder), ANEW)
-    return regression_data(
-        rows[:, :-1], rows[:, -1], "Ethanol, UCI's gas sensor data", str(folder)
-    )
+    return regression_data(rows[:, :-1], rows[:, -1], "Ethanol, UCI's gas sensor data", str(folder))
 
 
 def _rows(folder: Path, subject: str, remedy: str) -> np.ndarray:

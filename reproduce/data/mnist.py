@@ -183,9 +183,7 @@ def _read(source: ImageFiles, folder: Path) -> Dataset:
     content = b"".join(array.tobytes() for array in arrays)
     return Dataset(
         *arrays,
-        description=(
-            f"{source.title} ({len(arrays[1])} training, {len(arrays[3])} test images)"
-        ),
+        description=(f"{source.title} ({len(arrays[1])} training, {len(arrays[3])} test images)"),
         fingerprint=hashlib.sha256(content).hexdigest(),
         location=str(folder),
     )

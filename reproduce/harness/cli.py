@@ -125,9 +125,7 @@ def path(text):
 
 def _seed(text):
     if not re.fullmatch(r"\d{1,9}", text):
-        raise argparse.ArgumentTypeError(
-            f"a seed is an integer >= 0 and below 1e9, not {text:.40}"
-        )
+        raise argparse.ArgumentTypeError(f"a seed is an integer >= 0 and below 1e9, not {text:.40}")
     return int(text)
 
 

@@ -77,9 +77,7 @@ class Config:
         config.check_positive(self.alternative, ("factor_stddevs",))
         for name in ("dropout", "momentum"):
             if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(
-                    f"`{name}` must lie in [0, 1). Received: {getattr(self, name)}"
-                )
+                raise ConfigError(f"`{name}` must lie in [0, 1). Received: {getattr(self, name)}")
         for name, value in (("half_window", self.half_window), ("l2", self.l2)):
             if value < 0:
                 raise ConfigError(f"`{name}` must not be negative. Received: {value}")

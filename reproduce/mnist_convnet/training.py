@@ -26,9 +26,7 @@ class Trained:
     parameters: int
 
 
-def train(
-    training, data, on_progress=lambda steps_done, losses: None, segment=20, strategy=None
-):
+def train(training, data, on_progress=lambda steps_done, losses: None, segment=20, strategy=None):
     """Train one network from its start to its last step.
 
     Args:

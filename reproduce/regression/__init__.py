@@ -43,8 +43,7 @@ class RegressionFigure(Experiment):
     def minutes(self, runs, dataset):
         m, d = dataset.features.shape
         multiply_adds = sum(
-            run.settings["steps"]
-            * (_gradient(run, m, d) + 3 * _width(run) * (_width(run) + d))
+            run.settings["steps"] * (_gradient(run, m, d) + 3 * _width(run) * (_width(run) + d))
             for run in runs
         )
         return multiply_adds / MULTIPLY_ADDS_PER_SECOND / 60

@@ -97,8 +97,7 @@ def _costs(selected, steps, level, at_zero):
     # Where a single layer does not get there, to where it ends.
     goal = max(level * at_zero, min(end for (depth, _), end in ends.items() if depth == 1))
     times = {
-        pair: max(curves.iterations_to(c, goal) for c in group)
-        for pair, group in selected.items()
+        pair: max(curves.iterations_to(c, goal) for c in group) for pair, group in selected.items()
     }
     return {pair: (times[pair], ends[pair]) for pair in selected}
 

@@ -75,8 +75,7 @@ def other_algorithms(rows):
     return judge(
         "the same happens with most algorithms typically used, AdaGrad and Adam among them",
         "Section 7",
-        f"at least {RATIOS[-1]} times as many iterations at y1/y2 = {RATIOS[-1]} as at "
-        f"{RATIOS[0]}",
+        f"at least {RATIOS[-1]} times as many iterations at y1/y2 = {RATIOS[-1]} as at {RATIOS[0]}",
         ", ".join(f"{name} {ratio:.3g} times" for name, ratio in growth.items())
         + f" (p = {P}, fewest over {len(two_points.RATES)} learning rates)",
         all(slow) or (PARTLY if any(slow) else False),
@@ -87,9 +86,7 @@ def relief_at_every_tolerance(rows):
     """Whether depth helps however closely the optimum is to be reached."""
     counts = {row["algorithm"]: list(row.values())[-len(TOLERANCES) :] for row in rows}
     plain = counts[f"rule, N = {DEPTHS[0]}"]
-    relative = {
-        depth: np.divide(counts[f"rule, N = {depth}"], plain) for depth in DEPTHS[1:]
-    }
+    relative = {depth: np.divide(counts[f"rule, N = {depth}"], plain) for depth in DEPTHS[1:]}
     return judge(
         "for p > 2 overparameterization relieves the slow coordinate, however closely the optimum "
         "is to be reached",
@@ -110,9 +107,7 @@ def relief_at_every_tolerance(rows):
 def only_above_one():
     """The problem at a hundredth of its size, where y_1 is below 1."""
     counts = {
-        scale: [
-            two_points.fewest_iterations(P, depth, RATIOS[-1], scale=scale) for depth in DEPTHS
-        ]
+        scale: [two_points.fewest_iterations(P, depth, RATIOS[-1], scale=scale) for depth in DEPTHS]
         for scale in (1.0, SMALL)
     }
     return judge(

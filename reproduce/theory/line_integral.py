@@ -72,8 +72,7 @@ def lemma_3(depths=DEPTHS, sizes=SIZES):
     gap = np.max([lemma_3_gap(depth, size) for depth in depths for size in sizes])
     beyond = " (beyond the theorem: N is no integer)" if depths == (BEYOND,) else ""
     return judge(
-        "the integral over Gamma of F_e is (2N / (3 - 2/N) - 2) (R^(3-2/N) - r^(3-2/N))"
-        f"{beyond}",
+        f"the integral over Gamma of F_e is (2N / (3 - 2/N) - 2) (R^(3-2/N) - r^(3-2/N)){beyond}",
         "Lemma 3",
         f"relative deviation of at most {TOLERANCE:.0e}",
         f"{gap:.1e} (quadrature over the four arcs with end_to_end_direction as F; "
@@ -161,8 +160,7 @@ def theorem_2_without_its_assumptions():
         "a gradient that does not vanish at W = 0 is needed: for |W|^2 / 2 F is the gradient of "
         "N / (4-2/N) |W|^(4-2/N), for a constant loss that of a constant",
         "Theorem 2, its assumption; the examples are ours",
-        f"integrals over Gamma and relative deviation from the gradient of at most "
-        f"{TOLERANCE:.0e}",
+        f"integrals over Gamma and relative deviation from the gradient of at most {TOLERANCE:.0e}",
         f"integrals {np.max(quadratic):.1e} and {np.max(constant):.1e}, deviation {gap:.1e} "
         f"(N = {_listed(DEPTHS)}, {len(points)} points, d = 5)",
         bool(np.max([*quadratic, *constant, gap]) <= TOLERANCE),

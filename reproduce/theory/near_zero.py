@@ -90,9 +90,7 @@ def imbalances(hidden_units):
     found = []
     for _ in range(DRAWS):
         factors = [STDDEV * rng.normal(size=shape) for shape in zip(dims[:-1], dims[1:])]
-        grams = [
-            (left.T @ left, right @ right.T) for left, right in zip(factors[:-1], factors[1:])
-        ]
+        grams = [(left.T @ left, right @ right.T) for left, right in zip(factors[:-1], factors[1:])]
         gaps = [np.linalg.norm(left - right) for left, right in grams]
         sizes = [max(map(np.linalg.norm, pair)) for pair in grams]
         found.append((np.max(np.divide(gaps, sizes)), np.max(gaps)))

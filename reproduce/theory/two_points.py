@@ -105,8 +105,8 @@ def fewest_iterations(p, depth, ratio, tolerance=TOLERANCE, scale=1.0, optimizer
         if iteration - inside_since.min() >= STAY:
             return int(inside_since.min())
         gradients = (w - y) ** (p - 1)
-        directions = optimizer(gradients) if optimizer else single_output_directions(
-            w, gradients, depth
+        directions = (
+            optimizer(gradients) if optimizer else single_output_directions(w, gradients, depth)
         )
         # A step that leaves this range is on its way to infinity: it is kept from overflowing.
         w = np.clip(w - rates * directions, -1e6 * scale, 1e6 * scale)

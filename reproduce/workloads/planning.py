@@ -69,9 +69,7 @@ class Config:
         config.check_distinct("noise_seeds", self.noise_seeds)
         for name in ("momentum", "warmup"):
             if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(
-                    f"`{name}` must lie in [0, 1). Received: {getattr(self, name)}"
-                )
+                raise ConfigError(f"`{name}` must lie in [0, 1). Received: {getattr(self, name)}")
 
 
 @dataclasses.dataclass(frozen=True)

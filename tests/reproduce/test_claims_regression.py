@@ -281,9 +281,7 @@ def test_depth_8_never_starts_if_no_run_moves_without_diverging():
     still = [run("8-layer", None, rate=0.01), run("8-layer", 10, diverged=12, rate=0.5)]
     found = verdict_on(figure5_left, still, words)
     assert found.verdict == claims.HOLDS and "0 of 2 runs" in found.measured
-    assert verdict_on(figure5_left, [*still, run("8-layer", 10)], words).verdict == (
-        claims.FAILS
-    )
+    assert verdict_on(figure5_left, [*still, run("8-layer", 10)], words).verdict == (claims.FAILS)
     assert verdict_on(figure5_left, [], words).verdict == claims.NOT_RUN
 
 

@@ -16,8 +16,14 @@ def record(seed, end, left, series="4-layer id-init", **settings):
         seed=seed,
         learning_rate=0.1,
         settings={
-            "steps": 1000, "flow": False, "curve": series, "stated": True, "plotted": True,
-            "depth": 4, "learning_rate": 0.1, **settings,
+            "steps": 1000,
+            "flow": False,
+            "curve": series,
+            "stated": True,
+            "plotted": True,
+            "depth": 4,
+            "learning_rate": 0.1,
+            **settings,
         },
         curves={"fig5L_l4": [[0, 20.0], [500, 10.0], [1000, end]]},
         results={"diverged_at": None, "left_plateau_at": left, "at_zero": 20.0},
@@ -47,8 +53,13 @@ def test_a_start_is_at_once_where_that_of_the_median_seed_is():
 def test_the_convnet_s_numbers_are_medians_over_the_seeds():
     group = [
         Record(
-            "original", seed, 0.01, {}, {"fig5R_mnist": [[0, 20.0], [9, end]]},
-            {"test_error": end, "cross_entropy_per_epoch": [20 * end, end]}, {},
+            "original",
+            seed,
+            0.01,
+            {},
+            {"fig5R_mnist": [[0, 20.0], [9, end]]},
+            {"test_error": end, "cross_entropy_per_epoch": [20 * end, end]},
+            {},
         )
         for seed, end in enumerate(ENDS)
     ]

@@ -141,8 +141,14 @@ def test_a_batch_as_large_as_the_data_is_refused(work):
 
 def robustness_run(problem="full"):
     settings = {
-        "problem": problem, "condition_number": None, "p": 2, "steps": 2,
-        "stddev": 0.01, "depths": [1], "rates": [0.1, 0.2], "selection_seeds": [0, 1],
+        "problem": problem,
+        "condition_number": None,
+        "p": 2,
+        "steps": 2,
+        "stddev": 0.01,
+        "depths": [1],
+        "rates": [0.1, 0.2],
+        "selection_seeds": [0, 1],
         "seeds": [7, 8],
     }
     return Run("all", 0, settings, "full l2")

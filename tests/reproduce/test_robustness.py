@@ -161,9 +161,7 @@ def test_four_layers_are_slow_if_they_take_twice_as_long(four, expected):
 
 
 def test_the_table_has_a_word_on_each_problem():
-    rows = checks.table(
-        [record("a", {2: 50.0, 3: 25.0}), record("b", {2: 200.0, 3: None}, p=2)]
-    )
+    rows = checks.table([record("a", {2: 50.0, 3: 25.0}), record("b", {2: 200.0, 3: None}, p=2)])
     assert rows[0]["depth accelerates"] == "4.0 times, depth 3"
     assert rows[0]["depth 2"] == "2.00: 100 (100 to 100) at 0.1, depth 1 200 at 0.1, to 0.5"
     assert rows[1]["depth accelerates"].startswith("no") and "never" in rows[1]["depth 3"]
@@ -216,8 +214,9 @@ def test_from_end_to_end_and_resumed(small_ethanol, tmp_path, monkeypatch):
     monkeypatch.setattr(
         robustness,
         "measure",
-        lambda run, *rest: ran.append(run.panel)
-        or (finished[run.panel].curves, finished[run.panel].results),
+        lambda run, *rest: (
+            ran.append(run.panel) or (finished[run.panel].curves, finished[run.panel].results)
+        ),
     )
     command(tmp_path, "--resume")
     assert ran == ["full l4"]

@@ -81,9 +81,7 @@ def test_relief_is_asked_for_at_every_tolerance(worst, expected):
 
 
 def test_the_proviso_is_judged_at_a_small_scale(monkeypatch):
-    monkeypatch.setattr(
-        two_points, "fewest_iterations", lambda p, depth, ratio, scale: 80 / depth
-    )
+    monkeypatch.setattr(two_points, "fewest_iterations", lambda p, depth, ratio, scale: 80 / depth)
     assert conditioning.only_above_one().verdict == claims.FAILS
     monkeypatch.setattr(
         two_points,

@@ -29,9 +29,7 @@ def linear_model(rate=0.05, depth=2, start=None, steps_per_execution=1, **argume
     )
     model = keras.Sequential([keras.Input((6,)), layer])
     optimizer = keras.optimizers.SGD(rate)
-    model.compile(
-        optimizer, "mse", jit_compile=False, steps_per_execution=steps_per_execution
-    )
+    model.compile(optimizer, "mse", jit_compile=False, steps_per_execution=steps_per_execution)
     return model
 
 
@@ -286,7 +284,11 @@ def test_epochs_before_the_initial_one_are_not_left():
     model = linear_model(depth=3, start=NearZero(0.03))
     with pytest.warns(UserWarning, match="training has 6 left"):
         model.fit(
-            *(X, Y), initial_epoch=9998, epochs=10000, batch_size=8, verbose=0,
+            *(X, Y),
+            initial_epoch=9998,
+            epochs=10000,
+            batch_size=8,
+            verbose=0,
             callbacks=[BalanceMonitor(every=2)],
         )
 

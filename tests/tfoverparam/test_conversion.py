@@ -340,9 +340,7 @@ def test_neither_statistics_nor_seeds_nor_states_change():
         ]
     )
     model(np.ones((3, 5, 4)), training=True)
-    others = {
-        each.path: np.array(each) for each in model.variables if "kernel" not in each.name
-    }
+    others = {each.path: np.array(each) for each in model.variables if "kernel" not in each.name}
     overparameterized(model)
     for variable in model.variables:
         if "kernel" not in variable.name:

@@ -107,9 +107,7 @@ def test_width_beyond_the_rank_carries_nothing(hidden_units):
     factors = balanced_factors(ops.convert_to_tensor(kernel), len(hidden_units) + 1, hidden_units)
     arrays = as_arrays(factors)
     smallest = [9 * EPSILON * np.linalg.norm(array, 2) for array in arrays]
-    assert list(map(np.linalg.matrix_rank, arrays, smallest)) == [
-        3
-    ] * len(factors)
+    assert list(map(np.linalg.matrix_rank, arrays, smallest)) == [3] * len(factors)
 
 
 @pytest.mark.parametrize(

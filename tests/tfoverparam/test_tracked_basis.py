@@ -88,8 +88,9 @@ def test_other_integers_are_chains_of_their_prime_factors(depth):
 
 
 def test_what_is_tracked():
-    tracked = [depth for depth in (1.5, 2, 2.0, 3, 4, 5, 7, 8, 11, 14) if
-               tracked_basis.is_tracked(depth)]
+    tracked = [
+        depth for depth in (1.5, 2, 2.0, 3, 4, 5, 7, 8, 11, 14) if tracked_basis.is_tracked(depth)
+    ]
     assert tracked == [2, 2.0, 3, 4, 5, 7, 8, 14]
 
 
@@ -106,8 +107,9 @@ def test_in_float64_the_error_is_the_square_of_a_step(shape):
 @pytest.mark.parametrize("depth", [2, 3])
 def test_no_scale_is_too_large_or_too_small(scale, shape, depth):
     random = np.random.default_rng(0)
-    kernel, gradient = matrix(10 if shape[1] > 1 else "Gaussian", shape, random), random.normal(
-        size=shape
+    kernel, gradient = (
+        matrix(10 if shape[1] > 1 else "Gaussian", shape, random),
+        random.normal(size=shape),
     )
     expected = exact(kernel, gradient, depth)
     for _ in range(2):

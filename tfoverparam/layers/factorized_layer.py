@@ -138,8 +138,7 @@ class FactorizedLayer(layers.Layer):
     def as_built_in(self, kernels):
         """Within it, Keras finds `kernels`, a dict by name, where the built-in layer has them."""
         replacements = [
-            (factors.variables, kernels[name])
-            for name, factors in self.factorized_kernels.items()
+            (factors.variables, kernels[name]) for name, factors in self.factorized_kernels.items()
         ]
         with self._reading(kernels), keras_private.stand_ins(self, replacements):
             yield

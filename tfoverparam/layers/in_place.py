@@ -113,9 +113,7 @@ def factorize(maps, depth, hidden_units, balanced, seed):
     """
     layer = maps[0].layer
     variables = tuple(each.variable for each in maps)
-    factorization = Factorization(
-        variables, depth, hidden_units, seed, converted_from=type(layer)
-    )
+    factorization = Factorization(variables, depth, hidden_units, seed, converted_from=type(layer))
     for each in maps:
         kernel = each.kernel
         *_, rows, columns = each.view.matrices_shape

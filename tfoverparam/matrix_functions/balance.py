@@ -68,9 +68,7 @@ def balanced_factors(
     rank = min(d, k, *widths)
     dtype = keras.backend.standardize_dtype(kernel.dtype)
     working_dtype = dtype if dtype == "float64" else "float32"
-    gaussians = keras.random.normal(
-        (*stack, sum(widths), rank), seed=seed, dtype=working_dtype
-    )
+    gaussians = keras.random.normal((*stack, sum(widths), rank), seed=seed, dtype=working_dtype)
     # `keras.ops` has NumPy's names, so what follows runs on the host as on the backend.
     xp = ops if dtype == "float64" or is_traced(kernel) else np
     if xp is np:

@@ -141,8 +141,7 @@ def preconditioner_eigenvalues(singular_values: Tensor, depth: float) -> Tensor:
     singular_values = ops.convert_to_tensor(singular_values)
     if len(singular_values.shape) != 1:
         raise ValueError(
-            "`singular_values` must be a vector. Received: shape "
-            f"{tuple(singular_values.shape)}"
+            f"`singular_values` must be a vector. Received: shape {tuple(singular_values.shape)}"
         )
     check_not_negative("singular_values", singular_values)
     return eigenvalues_of_depth(singular_values, depth)

@@ -121,6 +121,7 @@ def step_with_u(kernel, gradient, basis, depth, scale, near):
 
 def step_without_u(kernel, gradient, basis, depth, scale, near):
     """As `step_with_u`, of a tall kernel that is well conditioned: U is `kernel V / s`."""
+
     def see(v):
         """`M = kernel V`; the diagonal of `M' M` and its rest; and how far off it is."""
         m = ops.matmul(kernel, v / scale)

@@ -93,9 +93,7 @@ def serialize(apply_to):
     if apply_to is None:
         return None
     return [
-        part.get_config()
-        if isinstance(part, Target)
-        else keras.saving.serialize_keras_object(part)
+        part.get_config() if isinstance(part, Target) else keras.saving.serialize_keras_object(part)
         for part in apply_to
     ]
 

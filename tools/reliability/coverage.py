@@ -1,6 +1,6 @@
 """Coverage: which lines and branches do the tests execute?
 
-    python -m tools.reliability.coverage        runs all tests, and lists what they miss
+python -m tools.reliability.coverage        runs all tests, and lists what they miss
 """
 
 import json

@@ -75,9 +75,7 @@ SABOTAGES = [
         "            1.0,\n",
         STEPS,
     ),
-    Sabotage(
-        "ConvNet: no momentum", TRAINING, "momentum=training.momentum", "momentum=0.0", STEPS
-    ),
+    Sabotage("ConvNet: no momentum", TRAINING, "momentum=training.momentum", "momentum=0.0", STEPS),
     Sabotage(
         "ConvNet: validation error on training images",
         TRAINING,
@@ -155,9 +153,7 @@ SABOTAGES = [
         'np.quantile(moved, 0.1, method="higher")',
         MEDIANS,
     ),
-    Sabotage(
-        "robustness: optimum of the wrong data set", ROBUSTNESS, OPTIMUM, OF_ANOTHER, NUMBERS
-    ),
+    Sabotage("robustness: optimum of the wrong data set", ROBUSTNESS, OPTIMUM, OF_ANOTHER, NUMBERS),
     Sabotage(
         "robustness: best for worst selection seed",
         ROBUSTNESS,

@@ -24,11 +24,17 @@ def cases(seeds, only=""):
     for depth, seed in itertools.product((2, 3), range(seeds)):
         for optimizer in FACTORIZED:
             found[f"factorized, depth {depth}, {optimizer}, seed {seed}"] = (
-                depth, None, optimizer, seed
+                depth,
+                None,
+                optimizer,
+                seed,
             )
         for optimizer, every in END_TO_END:
             found[f"EndToEnd, depth {depth}, refresh_every {every}, {optimizer}, seed {seed}"] = (
-                depth, every, optimizer, seed
+                depth,
+                every,
+                optimizer,
+                seed,
             )
     return {name: case for name, case in found.items() if re.search(only, name)}
 
@@ -91,9 +97,7 @@ def fit_on_workers(strategy):
 
             def own(context):
                 first = start + context.replica_id_in_sync_group * rows
-                return tuple(
-                    tf.constant(each[first : first + rows]) for each in (inputs, targets)
-                )
+                return tuple(tf.constant(each[first : first + rows]) for each in (inputs, targets))
 
             step(strategy.experimental_distribute_values_from_function(own))
 

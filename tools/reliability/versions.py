@@ -110,12 +110,18 @@ def main():
     """The script."""
     parser = table.parser("versions", __doc__)
     parser.add_argument(
-        "environments", nargs="*", metavar="ENVIRONMENT", default=ENVIRONMENTS,
+        "environments",
+        nargs="*",
+        metavar="ENVIRONMENT",
+        default=ENVIRONMENTS,
         help="oldest or newest (default: both)",
     )
     parser.add_argument("--all", action="store_true", help="all tests, not just the library's")
     parser.add_argument(
-        "--python", action="append", default=[], metavar="ENVIRONMENT=PATH",
+        "--python",
+        action="append",
+        default=[],
+        metavar="ENVIRONMENT=PATH",
         help="its Python (default: the oldest and newest supported, on the PATH)",
     )
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="(default: 2)")

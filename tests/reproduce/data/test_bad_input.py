@@ -48,7 +48,8 @@ def test_text_that_is_not_uci_s(content, says, data_refuses, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")],
+    "make",
+    [os.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")],
     ids=["folder", "pipe", "without end"],
 )
 def test_what_is_no_file(make, data_refuses, tmp_path):

@@ -37,7 +37,10 @@ def losses(variables, images, labels, masks, depth):
     """Cross-entropy and L2 term of the tutorial's network, of arrays, in TensorFlow's own words."""
     conv1, bias1, conv2, bias2, *dense = variables
     factors1, bias3, factors2, bias4 = (
-        dense[:depth], dense[depth], dense[depth + 1 : 2 * depth + 1], dense[-1]
+        dense[:depth],
+        dense[depth],
+        dense[depth + 1 : 2 * depth + 1],
+        dense[-1],
     )
     kernel1, kernel2 = (functools.reduce(tf.matmul, each) for each in (factors1, factors2))
     hidden = (tf.cast(images, tf.float32) - 127.5) / 255
@@ -99,9 +102,7 @@ class Slope(keras.layers.Layer):
 
 def moves(steps, momentum):
     """By how much each step lowers the weight of a `Slope`, under the figure's own schedule."""
-    training = dataclasses.replace(
-        TRAINING, batch_size=64, decay_examples=55000, momentum=momentum
-    )
+    training = dataclasses.replace(TRAINING, batch_size=64, decay_examples=55000, momentum=momentum)
     network = keras.Sequential([keras.Input((1, 1, 1), dtype="float64"), Slope(dtype="float64")])
     images, labels = tf.zeros((128, 1, 1, 1), tf.float64), tf.zeros(128, tf.int32)
     run_steps, _ = mnist_convnet.training_loop(network, training, images, labels)

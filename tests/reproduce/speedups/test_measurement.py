@@ -38,9 +38,17 @@ def test_the_rate_is_the_one_that_is_first_at_the_level_on_a_refined_grid(task, 
 
     monkeypatch.setattr(linear_networks, "train", train)
     settings = {
-        "problem": "machine", "condition_number": None, "p": 2, "steps": 1000, "stddev": 0.01,
-        "depths": [1, 2], "rates": [0.01, 0.1, 1.0], "selection_seeds": [0, 1], "seeds": [7],
-        "refinement": 2, "level": 1e-3,
+        "problem": "machine",
+        "condition_number": None,
+        "p": 2,
+        "steps": 1000,
+        "stddev": 0.01,
+        "depths": [1, 2],
+        "rates": [0.01, 0.1, 1.0],
+        "selection_seeds": [0, 1],
+        "seeds": [7],
+        "refinement": 2,
+        "level": 1e-3,
     }
     found, results = measurement.measure(Run("all", 0, settings, "task"), task, WORK)
     # By the least final loss it would be 0.01.

@@ -90,9 +90,7 @@ def archive(tmp_path, files):
 
 @pytest.mark.parametrize("kind", ["files", "archive"])
 def test_batches_and_the_archive_give_the_same(kind, few, tmp_path):
-    found = load(
-        tmp_path, "all", few if kind == "files" else {"uci.zip": archive(tmp_path, few)}
-    )
+    found = load(tmp_path, "all", few if kind == "files" else {"uci.zip": archive(tmp_path, few)})
     assert found["sensors"].shape == (3, 128) and found["sensors"].dtype == np.float64
     assert sorted(zip(found["batch"], found["gas"])) == [(1, 0), (1, 4), (10, 0)]
     assert found["concentration"].tolist() == [10.0] * 3

@@ -165,9 +165,7 @@ def test_the_default_start_is_balanced_and_multiplies_to_the_kernel_of_conv2d(
     depth, filters, groups
 ):
     initializer = keras.initializers.GlorotUniform(seed=3)
-    layer = FactorizedConv2D(
-        filters, 3, depth=depth, groups=groups, kernel_initializer=initializer
-    )
+    layer = FactorizedConv2D(filters, 3, depth=depth, groups=groups, kernel_initializer=initializer)
     layer.build((None, 8, 8, 4))
     kernel = stock_kernel(layer, initializer, (None, 8, 8, 4))
     # Products of up to 40 terms, of matrices from a decomposition.

@@ -46,8 +46,11 @@ def test_outputs_and_gradients_are_those_of_the_plain_layer(name, layer_gradient
 def test_narrow_factors_convolve_one_after_the_other(hidden, layer_gradients):
     # Where the product is not the cheaper way; the oracle is the plain layer with the product.
     for layer, plain, shape in (
-        (FactorizedConv1D(4, 3, hidden_filters=hidden, padding="causal"),
-         layers.Conv1D(4, 3, padding="causal"), (9, 5)),
+        (
+            FactorizedConv1D(4, 3, hidden_filters=hidden, padding="causal"),
+            layers.Conv1D(4, 3, padding="causal"),
+            (9, 5),
+        ),
         (FactorizedConv3D(4, 2, hidden_filters=hidden), layers.Conv3D(4, 2), (4, 4, 4, 5)),
     ):
         inputs = drawn(0, 2, *shape)
@@ -105,8 +108,16 @@ def test_the_start_is_that_of_the_plain_layer():
 
 def test_configuration_and_class():
     layer = FactorizedEinsumDense(
-        "ab,bc->ac", 5, depth=3, hidden_units=[6, 7], bias_axes="c", activation="relu",
-        kernel_regularizer="l2", factor_regularizer="l1", factor_constraint="max_norm", seed=4,
+        "ab,bc->ac",
+        5,
+        depth=3,
+        hidden_units=[6, 7],
+        bias_axes="c",
+        activation="relu",
+        kernel_regularizer="l2",
+        factor_regularizer="l1",
+        factor_constraint="max_norm",
+        seed=4,
     )
     again = FactorizedEinsumDense.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()

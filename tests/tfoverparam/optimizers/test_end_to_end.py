@@ -109,9 +109,7 @@ INNER = {
 
 def in_part_slow(*names, quick=("momentum", "adam")):
     """Parameters, those apart that are needed at each change marked as slow."""
-    return [
-        name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names
-    ]
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 @pytest.mark.parametrize("name", in_part_slow(*INNER))

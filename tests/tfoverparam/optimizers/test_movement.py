@@ -86,10 +86,12 @@ F64 = {"dtype": "float64"}
 VALUES = 4 if keras.backend.backend() == "jax" else 3  # whose attention has one size for all
 CASES = {
     "attention": (
-        lambda: attention(layers.MultiHeadAttention(2, 4, value_dim=VALUES, **F64)), OF_ATTENTION
+        lambda: attention(layers.MultiHeadAttention(2, 4, value_dim=VALUES, **F64)),
+        OF_ATTENTION,
     ),
     "grouped queries": (
-        lambda: attention(layers.GroupQueryAttention(4, 4, 2, **F64)), OF_ATTENTION
+        lambda: attention(layers.GroupQueryAttention(4, 4, 2, **F64)),
+        OF_ATTENTION,
     ),
     "KerasHub": (keras_hub_attention, OF_ATTENTION),
     "Conv1D": (lambda: sequential((7, 4), layers.Conv1D(5, 3, **F64)), {"kernel": in_groups(1)}),
@@ -99,10 +101,12 @@ CASES = {
     ),
     "depthwise": (
         lambda: sequential((6, 6, 3), layers.DepthwiseConv2D(2, depth_multiplier=2, **F64)),
-        {"kernel": lambda kernel: (
-            [kernel[:, :, n].reshape(4, 2) for n in range(3)],
-            lambda found: np.stack([each.reshape(2, 2, 2) for each in found], axis=2),
-        )},
+        {
+            "kernel": lambda kernel: (
+                [kernel[:, :, n].reshape(4, 2) for n in range(3)],
+                lambda found: np.stack([each.reshape(2, 2, 2) for each in found], axis=2),
+            )
+        },
     ),
     "LSTM": (
         lambda: sequential((4, 5), layers.LSTM(3, **F64)),

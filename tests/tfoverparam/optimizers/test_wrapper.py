@@ -105,8 +105,10 @@ def test_weights_of_an_averaging_swap_are_noticed():
     random = np.random.default_rng(3)
     model.set_weights([random.normal(size=each.shape) for each in model.get_weights()])
     kernel = ops.convert_to_numpy(model.layers[0].kernel).astype("float64")
-    gradients = [ops.convert_to_tensor(random.normal(size=v.shape).astype("float32"))
-                 for v in model.trainable_variables]
+    gradients = [
+        ops.convert_to_tensor(random.normal(size=v.shape).astype("float32"))
+        for v in model.trainable_variables
+    ]
     gradient = ops.convert_to_numpy(gradients[0])
     optimizer.apply(gradients, model.trainable_variables)
     u, s, vt = np.linalg.svd(kernel)
@@ -139,7 +141,12 @@ def test_backup_and_restore_goes_on_where_it_was(tmp_path):
         model.compile(EndToEnd(optimizers.SGD(0.01, momentum=0.9), depth=3), "mse")
         try:
             model.fit(
-                INPUTS, TARGETS, batch_size=8, epochs=4, shuffle=False, verbose=0,
+                INPUTS,
+                TARGETS,
+                batch_size=8,
+                epochs=4,
+                shuffle=False,
+                verbose=0,
                 callbacks=list(callbacks),
             )
         except InterruptedError:

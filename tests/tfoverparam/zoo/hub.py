@@ -58,9 +58,7 @@ def t5():
     import keras_hub
 
     inputs = {
-        f"{part}_{what}": value
-        for part in ("encoder", "decoder")
-        for what, value in TEXT.items()
+        f"{part}_{what}": value for part in ("encoder", "decoder") for what, value in TEXT.items()
     }
     return randomized(keras_hub.models.T5Backbone(**SIZES, num_heads=2)), inputs
 

@@ -54,9 +54,7 @@ def entry(
     """Has a function that makes a model enter the zoo."""
 
     def enter(make):
-        ZOO[name] = Entry(
-            make, kind, share, share_of_all, apart, needs, is_quick, is_converted
-        )
+        ZOO[name] = Entry(make, kind, share, share_of_all, apart, needs, is_quick, is_converted)
         return make
 
     return enter
@@ -118,7 +116,8 @@ def kernels(model):
     return [
         weight
         for weight in model.weights
-        if sum(size > 1 for size in weight.shape) >= 2 and weight.name != "bias"
+        if sum(size > 1 for size in weight.shape) >= 2
+        and weight.name != "bias"
         and not any(word in weight.path for word in ("embedding", "relative_attention_bias"))
     ]
 

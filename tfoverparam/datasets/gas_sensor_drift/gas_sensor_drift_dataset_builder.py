@@ -73,12 +73,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             for line, (gas, concentration, sensors) in enumerate(parse(text, name)):
                 if gas in wanted:
                     found[gas] += 1
-                    yield f"{name}:{line:05}", {
-                        "sensors": np.array(sensors),
-                        "concentration": concentration,
-                        "gas": gas,
-                        "batch": batch,
-                    }
+                    yield (
+                        f"{name}:{line:05}",
+                        {
+                            "sensors": np.array(sensors),
+                            "concentration": concentration,
+                            "gas": gas,
+                            "batch": batch,
+                        },
+                    )
         for gas in wanted:
             if found[gas] != COUNTS[gas]:
                 raise ValueError(
