@@ -1,5 +1,6 @@
 """Shared by all tests."""
 
+import gc
 import os
 import pathlib
 import signal
@@ -10,6 +11,8 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Under KERAS_BACKEND=jax: the references are in float64.
 os.environ.setdefault("JAX_ENABLE_X64", "1")
+# Tracing makes many objects that stay: to look through all of them so often takes a tenth of the time.
+gc.set_threshold(200_000)
 
 FILES = pathlib.Path(__file__).parents[1] / "reproduce" / "data" / "files"
 

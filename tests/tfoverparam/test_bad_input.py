@@ -95,7 +95,7 @@ def test_other_arguments_of_the_callback(refuses, tmp_path):
 
 def test_a_callback_that_has_nothing_to_look_at(refuses):
     model = _model(keras.layers.Dense(3))
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", jit_compile=False)
     given = {"x": np.ones((2, 4)), "y": np.ones((2, 3)), "verbose": 0}
     refuses(lambda: model.fit(**given, callbacks=[BalanceMonitor()]), "no factori")
 

@@ -79,8 +79,11 @@ def slope(values):
 
 @pytest.mark.parametrize(
     "gradient_of, units, depth",
-    [(l2_gradient, 1, 5), (l4_gradient, 3, 2), (cross_entropy_gradient, 7, 3)],
-    ids=["l2", "l4", "cross-entropy"],
+    [
+        pytest.param(l2_gradient, 1, 5, id="l2"),
+        pytest.param(l4_gradient, 3, 2, id="l4"),
+        pytest.param(cross_entropy_gradient, 7, 3, id="cross-entropy", marks=pytest.mark.slow),
+    ],
 )
 def test_from_a_balanced_start_the_gap_is_of_the_order_of_the_learning_rate(
     gradient_of, units, depth

@@ -19,9 +19,9 @@ def network():
     )
 
 
-def fit(optimizer, epochs=2, **arguments):
+def fit(optimizer, epochs=2, jit_compile=False):
     model = network()
-    model.compile(optimizer, "mse", **arguments)
+    model.compile(optimizer, "mse", jit_compile=jit_compile)
     model.fit(INPUTS, TARGETS, batch_size=8, epochs=epochs, shuffle=False, verbose=0)
     return model
 
@@ -120,7 +120,7 @@ def test_depth_1_is_the_inner_optimizer_bit_for_bit(name):
 @pytest.mark.parametrize("name", in_part_slow(*INNER, quick=["adam"]))
 def test_depth_3_trains_with_every_inner_optimizer(name):
     model = network()
-    model.compile(EndToEnd(INNER[name](), depth=3), "mse")
+    model.compile(EndToEnd(INNER[name](), depth=3), "mse", jit_compile=False)
     start = model.evaluate(INPUTS, TARGETS, verbose=0)
     model.fit(INPUTS, TARGETS, batch_size=8, epochs=4, verbose=0)
     if name == "average":
@@ -246,7 +246,7 @@ def test_learning_rate_and_iterations_are_the_inner_optimizers():
     optimizer.loss_scale_factor = None
     callback = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
     model = network()
-    model.compile(optimizer, "mse")
+    model.compile(optimizer, "mse", jit_compile=False)
     model.fit(INPUTS, TARGETS, epochs=2, verbose=0, callbacks=[callback])
     assert float(optimizer.learning_rate) == 0.0625
 

@@ -83,7 +83,7 @@ def test_swap_ema_weights(policy):
         dense = layers.Dense(1, dtype=policy)
         model = keras.Sequential([keras.Input((6,)), dense])
         model.dtype_policy = keras.DTypePolicy(policy)
-        model.compile(optimizer, "mse")
+        model.compile(optimizer, "mse", jit_compile=False)
         swap = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
         model.fit(INPUTS, TARGETS, batch_size=8, epochs=2, verbose=0, callbacks=[swap])
         return [np.array(each) for each in model.get_weights()]
@@ -100,7 +100,7 @@ def test_weights_of_an_averaging_swap_are_noticed():
     # The bases are those of other weights after a swap; the next step takes that in.
     model = network()
     optimizer = EndToEnd(optimizers.SGD(0.01), depth=2)
-    model.compile(optimizer, "mse")
+    model.compile(optimizer, "mse", jit_compile=False)
     model.fit(INPUTS, TARGETS, verbose=0)
     random = np.random.default_rng(3)
     model.set_weights([random.normal(size=each.shape) for each in model.get_weights()])
@@ -121,7 +121,7 @@ def test_weights_can_be_read_and_set():
     optimizers_ = []
     for seed in range(2):
         model = network()
-        model.compile(EndToEnd(optimizers.Adam(0.01)), "mse")
+        model.compile(EndToEnd(optimizers.Adam(0.01)), "mse", jit_compile=False)
         model.fit(INPUTS, TARGETS, epochs=1 + seed, verbose=0)
         optimizers_.append(model.optimizer)
     values = [ops.convert_to_numpy(each) for each in optimizers_[1].variables]
@@ -138,7 +138,7 @@ def test_backup_and_restore_goes_on_where_it_was(tmp_path):
 
     def fit(*callbacks):
         model = network()
-        model.compile(EndToEnd(optimizers.SGD(0.01, momentum=0.9), depth=3), "mse")
+        model.compile(EndToEnd(optimizers.SGD(0.01, momentum=0.9), depth=3), "mse", jit_compile=False)
         try:
             model.fit(
                 INPUTS,
