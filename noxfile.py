@@ -3,6 +3,10 @@
 Each session runs in an environment of its own, `nox -s lint --no-venv` in the one that is active.
 """
 
+import glob
+import os
+import shutil
+
 import nox
 
 nox.options.sessions = ["lint", "types", "tests"]
@@ -56,7 +60,16 @@ def docs(session):
 
 @nox.session
 def package(session):
-    """Wheel and source distribution, in dist/, and what the index thinks of them."""
+    """Wheel and source distribution, in dist/; `-- URL` of the repository has its links lead there.
+
+    They are made of what is committed.
+    """
     session.install("build", "twine")
-    session.run("python", "-m", "build")
-    session.run("python", "-m", "twine", "check", "--strict", "dist/*")
+    dist, copy = os.path.abspath("dist"), session.create_tmp()
+    shutil.rmtree(f"{copy}/checkout", ignore_errors=True)
+    session.run("git", "clone", "--quiet", ".", f"{copy}/checkout", external=True)
+    with session.chdir(f"{copy}/checkout"):
+        if session.posargs:
+            session.run("python", "-m", "tools.site.package_page", *session.posargs)
+        session.run("python", "-m", "build", "--outdir", dist)
+    session.run("python", "-m", "twine", "check", "--strict", *glob.glob(f"{dist}/*"))

@@ -85,7 +85,7 @@ def draw(title, table, folder):
         aspect="equal",
     )
     depths = np.linspace(DEPTHS[0], DEPTHS[-1], 200)
-    blue, red = plots.COLOURS[:2]
+    blue, red = plots.COLORS[:2]
     right.plot(
         depths, [closed_form(n, INNER, OUTER) for n in depths], color=blue, label="closed form"
     )
@@ -120,17 +120,17 @@ def draw_field(axes):
 
 def draw_curve(axes):
     """The four arcs of Gamma, each with its name and an arrow in its direction."""
-    for arc, colour in zip(ARCS, plots.COLOURS):
+    for arc, color in zip(ARCS, plots.COLORS):
         points, _ = GAMMA.arc(arc, np.linspace(0, 1, 101))
-        axes.plot(*points.T, color=colour, linewidth=2.2)
+        axes.plot(*points.T, color=color, linewidth=2.2)
         middle = points[50]
-        arrow = {"arrowstyle": "-|>", "color": colour, "mutation_scale": 20}
+        arrow = {"arrowstyle": "-|>", "color": color, "mutation_scale": 20}
         axes.annotate("", xy=points[53], xytext=points[48], arrowprops=arrow)
         outwards = np.array([0.0, -0.13]) if arc in "13" else np.array([0.0, 0.12])
         axes.text(
             *(middle + outwards),
             rf"$\Gamma^{arc}$",
-            color=colour,
+            color=color,
             fontsize=13,
             ha="center",
             va="center",

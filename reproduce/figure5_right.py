@@ -104,28 +104,28 @@ class Figure(experiment.Experiment):
     def draw(self, records, settings, path):
         """The paper's figure, then what it is made of, then what the penalty acts on; a picture."""
         last = max((record.curves[PANEL][-1][0] for record in records), default=settings.steps)
-        blue, red, *others = plots.COLOURS
-        colours = dict(zip(NETWORKS, (blue, red)))
+        blue, red, *others = plots.COLORS
+        colors = dict(zip(NETWORKS, (blue, red)))
 
         def draw_loss(axes):
-            for series, colour in colours.items():
-                plots.draw_runs(axes, records, PANEL, series, series, colour)
-                plots.draw_paper(axes, PANEL, series, colour)
+            for series, color in colors.items():
+                plots.draw_runs(axes, records, PANEL, series, series, color)
+                plots.draw_paper(axes, PANEL, series, color)
             label = "batch loss (median of 25)"
             plots.finish_axes(axes, "Batch loss, ours and the paper's", STEP, label, last=last)
 
         figure, (top, left, right) = plots.new_figure(3, self.title)
         draw_loss(top)
-        for series, colour in colours.items():
+        for series, color in colors.items():
             for panel, style in (("cross_entropy", "-"), ("l2_term", "--")):
                 label = f"{series}: {panel.replace('_', ' ').replace('l2', 'L2')}"
-                plots.draw_runs(left, records, panel, series, label, colour, style)
-            plots.draw_runs(right, records, PANEL, series, series, colour)
+                plots.draw_runs(left, records, panel, series, label, color, style)
+            plots.draw_runs(right, records, PANEL, series, series, color)
             no_l2 = f"no_l2 {series}"
-            plots.draw_runs(right, records, PANEL, no_l2, f"no L2, {series}", colour, ":")
-        for series, colour in zip(("l2_on_first_factor", "l2_on_every_factor"), others):
+            plots.draw_runs(right, records, PANEL, no_l2, f"no L2, {series}", color, ":")
+        for series, color in zip(("l2_on_first_factor", "l2_on_every_factor"), others):
             label = series.replace("_", " ").replace("l2", "L2")
-            plots.draw_runs(right, records, PANEL, series, label, colour)
+            plots.draw_runs(right, records, PANEL, series, label, color)
         plots.finish_axes(left, "Its two parts", STEP, "cross-entropy, L2 term", last=last)
         plots.finish_axes(right, "Loss, by what the L2 term acts on", STEP, "loss", last=last)
         plots.save(figure, path)

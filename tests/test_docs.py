@@ -13,7 +13,7 @@ import pytest
 from reproduce.__main__ import COMMANDS
 from reproduce.linear_networks import OPTIMIZERS, program
 from tfoverparam.kernel_kinds import KINDS
-from tools.site import guide, matrices
+from tools.site import guide, matrices, package_page
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -113,6 +113,16 @@ def test_links_lead_somewhere(name):
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page(name))
     targets = [target for target in targets if "://" not in target]
     assert all((ROOT / name).parent.joinpath(target).exists() for target in targets)
+
+
+def test_links_of_the_package_index_lead_to_the_repository():
+    text = package_page.absolute(README, "https://github.com/a/b")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert len(links) == README.count("](") and all(each.startswith("https://") for each in links)
+    assert (
+        "![Loss" in text and "(https://github.com/a/b/raw/main/results/figure5_right/hero" in text
+    )
+    assert "Source = https://x" in package_page.declared(page("setup.cfg"), "https://x")
 
 
 def test_every_page_is_in_the_navigation():

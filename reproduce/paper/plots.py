@@ -8,9 +8,9 @@ from reproduce import paper
 from reproduce.harness import curves
 from reproduce.harness.files import write_atomically
 
-# Okabe and Ito's palette: distinguishable to the colour-blind.
+# Okabe and Ito's palette: distinguishable to the color-blind.
 LINE = 0.2  # inches, of a legend
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
 
 def new_figure(panels, title, width=10.0, height=3.6):
@@ -36,7 +36,7 @@ def new_figure(panels, title, width=10.0, height=3.6):
     return figure, [axes[str(panel)] for panel in range(panels)]
 
 
-def draw_runs(axes, records, panel, series, label, colour, style="-"):
+def draw_runs(axes, records, panel, series, label, color, style="-"):
     """Median over seeds, with the band from the lowest to the highest; nothing if not run.
 
     Of the seeds that do not diverge, unless all of them do.
@@ -48,19 +48,19 @@ def draw_runs(axes, records, panel, series, label, colour, style="-"):
     t, low, median, high = curves.median_curve([record.curves[panel] for record in group])
     count = f" ({len(group)} seeds" if len(group) > 1 else " (1 seed"
     count += f", {len(all_) - len(group)} more diverge)" if len(all_) > len(group) else ")"
-    axes.plot(t, median, style, color=colour, linewidth=1.6, label=label + count)
+    axes.plot(t, median, style, color=color, linewidth=1.6, label=label + count)
     if len(group) > 1:
-        axes.fill_between(t, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.fill_between(t, low, high, color=color, alpha=0.2, linewidth=0)
 
 
-def draw_paper(axes, panel, series, colour):
+def draw_paper(axes, panel, series, color):
     """The paper's curve: its digitized points, joined, with the height of a pixel column."""
     reference = paper.curve(panel, series)
     axes.errorbar(
         reference.iteration,
         reference["median"],
         yerr=(reference["median"] - reference.low, reference.high - reference["median"]),
-        color=colour,
+        color=color,
         linestyle=":",
         marker="o",
         markersize=4,

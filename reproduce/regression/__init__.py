@@ -74,13 +74,13 @@ class RegressionFigure(Experiment):
         for panel, panel_axes in zip(settings.panels, axes):
             mine = [record for record in records if record.panel == panel.name]
             plotted = [each for each in panel.series if len(paper.curve(panel.name, each.name))]
-            for series, colour in zip(plotted, plots.COLOURS):
-                plots.draw_runs(panel_axes, mine, panel.name, series.name, series.name, colour)
+            for series, color in zip(plotted, plots.COLORS):
+                plots.draw_runs(panel_axes, mine, panel.name, series.name, series.name, color)
                 stated = f"{series.name} as_stated"
                 if series.plotted is not None or series.flow is not None:
                     label = f"{series.name}, as the text says"
-                    plots.draw_runs(panel_axes, mine, panel.name, stated, label, colour, "--")
-                plots.draw_paper(panel_axes, panel.name, series.name, colour)
+                    plots.draw_runs(panel_axes, mine, panel.name, stated, label, color, "--")
+                plots.draw_paper(panel_axes, panel.name, series.name, color)
             plots.finish_axes(
                 panel_axes,
                 self.panels.get(panel.name, panel.name),

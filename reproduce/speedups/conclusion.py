@@ -6,7 +6,7 @@ How many times sooner depth gets there: of each variant, and of each task by its
 import numpy as np
 
 from reproduce.claims import kurtosis, robustness as checks, select
-from reproduce.paper.plots import COLOURS, new_figure, save
+from reproduce.paper.plots import COLORS, new_figure, save
 
 NEVER = 0.001  # where in the figure the runs are that do not get there
 SHORTEST, ROW = 4.0, 0.4  # inches
@@ -64,15 +64,15 @@ def draw(title, records, folder):
 def _rows(axes, finished):
     """A row for each problem: how many times sooner each depth gets there than one layer."""
     for row, record in enumerate(finished):
-        for depth, colour in zip((2, 3, 4), COLOURS):
+        for depth, color in zip((2, 3, 4), COLORS):
             if str(depth) not in record.results["rates"]:
                 continue
             found = np.clip(checks.speedups(record, depth), NEVER, 1 / NEVER)
             low, median, high = np.quantile(found, (0.1, 0.5, 0.9), method="nearest")
             height = row + 0.2 * (depth - 3)
-            axes.plot([low, high], [height] * 2, color=colour, linewidth=1.6)
+            axes.plot([low, high], [height] * 2, color=color, linewidth=1.6)
             marker, suffix = ("x", ": never") if median == NEVER else ("o", "")
-            axes.plot(median, height, marker, color=colour, label=f"depth {depth}{suffix}")
+            axes.plot(median, height, marker, color=color, label=f"depth {depth}{suffix}")
     axes.axvline(1.0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(finished)), [record.panel for record in finished])
     label = "times sooner than depth 1 (median, and 10 % to 90 % of the seeds)"
@@ -89,7 +89,7 @@ def _scatter(axes, finished):
     """A point for each task and loss: how many times sooner, over the residual's kurtosis."""
     from matplotlib import ticker
 
-    for (p, marker), colour in zip(MARKERS.items(), COLOURS):
+    for (p, marker), color in zip(MARKERS.items(), COLORS):
         found = [
             (record.results["kurtosis"], kurtosis.speedup(record)[0], kurtosis.task(record))
             for record in select(finished, p=p)
@@ -100,7 +100,7 @@ def _scatter(axes, finished):
         x, y, names = zip(*found)
         size, alpha = (40, 1.0) if strong else (16, 0.6)
         y = np.clip(y, NEVER, 1 / NEVER)
-        axes.scatter(x, y, s=size, marker=marker, color=colour, alpha=alpha, label=f"p = {p}")
+        axes.scatter(x, y, s=size, marker=marker, color=color, alpha=alpha, label=f"p = {p}")
         points = np.log(np.column_stack([x, y]))
         for number, name in enumerate(names if strong else ()):
             # On the side on which the nearest point is not.

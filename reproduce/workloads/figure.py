@@ -25,12 +25,12 @@ def draw(title, records, folder):
     figure.suptitle(title)
     for axes, ((workload, optimizer), methods) in zip(rows, found.items()):
         for method, comparison in methods.items():
-            colour = plots.COLOURS[planning.METHODS.index(method)]
-            _loss(axes[0], comparison, method, colour)
+            color = plots.COLORS[planning.METHODS.index(method)]
+            _loss(axes[0], comparison, method, color)
             seconds = checks.seconds_a_step().get(workload, {}).get(optimizer, {}).get(method)
             if seconds:
-                _loss(axes[1], comparison, method, colour, seconds)
-            _by_rate(axes[2], comparison, method, colour)
+                _loss(axes[1], comparison, method, color, seconds)
+            _by_rate(axes[2], comparison, method, color)
         axes[1].set_visible(bool(axes[1].lines))  # Seconds that are not measured are not drawn.
         for each, label in zip(axes, COLUMNS):
             each.set(xlabel=label, yscale="log")
@@ -45,21 +45,21 @@ def draw(title, records, folder):
     plots.save(figure, folder)
 
 
-def _loss(axes, comparison, method, colour, seconds=1.0):
+def _loss(axes, comparison, method, color, seconds=1.0):
     """Median and range over the seeds that do not diverge."""
     kind = planning.selected_by(comparison.plain[0])
     runs = [record for record in comparison.runs if record.results["diverged_at"] is None]
     if runs:
         t, low, middle, high = curves.median_curve([record.curves[kind] for record in runs])
-        axes.plot(seconds * t, middle, color=colour, linewidth=1.4, label=method)
-        axes.fill_between(seconds * t, low, high, color=colour, alpha=0.2, linewidth=0)
+        axes.plot(seconds * t, middle, color=color, linewidth=1.4, label=method)
+        axes.fill_between(seconds * t, low, high, color=color, alpha=0.2, linewidth=0)
 
 
-def _by_rate(axes, comparison, method, colour):
+def _by_rate(axes, comparison, method, color):
     ends = {r.settings["learning_rate"]: planning.end(r) for r in comparison.selection}
     points = sorted((rate, value) for rate, value in ends.items() if np.isfinite(value))
     if points:
-        axes.plot(*zip(*points), "o-", color=colour, markersize=3, linewidth=1.2, label=method)
+        axes.plot(*zip(*points), "o-", color=color, markersize=3, linewidth=1.2, label=method)
 
 
 def _profile(axes, found, optimizer):
@@ -78,8 +78,8 @@ def _profile(axes, found, optimizer):
             np.mean([ratios.get(name, 0) >= best[name] / factor > 0 for name in names])
             for factor in factors
         ]
-        colour = plots.COLOURS[planning.METHODS.index(method)]
-        axes.plot(factors, part, color=colour, label=method)
+        color = plots.COLORS[planning.METHODS.index(method)]
+        axes.plot(factors, part, color=color, label=method)
     axes.set(
         title=f"Performance profile, {optimizer}",
         xlabel="steps, as a multiple of the best method's",

@@ -65,7 +65,7 @@ def open_browser():
 
 def charts(browser):
     """For each chart on the page the names of the runs of which it has a curve."""
-    # A curve has the colour that its run has in the table below the chart.
+    # A curve has the color that its run has in the table below the chart.
     return [
         set(runs)
         for runs in browser.execute_script(

@@ -200,7 +200,7 @@ def test_rotations_are_a_function_of_the_seed_and_differ_between_layers():
 
 def test_rotations_are_uniformly_distributed():
     # Uniform rotations of the plane have a mean of zero; QR alone, whose R has a diagonal of
-    # either sign by convention, would favour some. Entries are cosines of uniform angles, of
+    # either sign by convention, would favor some. Entries are cosines of uniform angles, of
     # variance 1/2, and their squares of variance 1/8: four standard errors for each mean.
     count = 200
     entries = [

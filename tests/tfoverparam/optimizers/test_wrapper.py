@@ -138,7 +138,9 @@ def test_backup_and_restore_goes_on_where_it_was(tmp_path):
 
     def fit(*callbacks):
         model = network()
-        model.compile(EndToEnd(optimizers.SGD(0.01, momentum=0.9), depth=3), "mse", jit_compile=False)
+        model.compile(
+            EndToEnd(optimizers.SGD(0.01, momentum=0.9), depth=3), "mse", jit_compile=False
+        )
         try:
             model.fit(
                 INPUTS,
