@@ -5,7 +5,7 @@ from keras import regularizers
 from tfoverparam import matrix_functions
 
 
-class KernelPenalty:
+class KernelPenalty(regularizers.Regularizer):
     """What a layer of factors attaches to `kernel_0` so as to penalize its kernel.
 
     Keras asks each variable's regularizer for a penalty on that variable. This one ignores the
