@@ -10,6 +10,8 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Under KERAS_BACKEND=jax: the references are in float64.
 os.environ.setdefault("JAX_ENABLE_X64", "1")
+# On a GPU: float32 is multiplied in float32, not in TF32.
+os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
 
 FILES = pathlib.Path(__file__).parents[1] / "reproduce" / "data" / "files"
 
