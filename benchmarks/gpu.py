@@ -11,6 +11,7 @@ with the card's name. No network, no TensorFlow; under 5 minutes on a recent car
 """
 
 import argparse
+import importlib.util
 import os
 import pathlib
 import subprocess
@@ -31,6 +32,7 @@ from tfoverparam import EndToEnd  # noqa: E402
 from tfoverparam.matrix_functions import tracked_basis  # noqa: E402
 
 BACKEND = keras.backend.backend()
+TESTS = ("tests/tfoverparam/optimizers/test_end_to_end.py", "tests/tfoverparam/layers")
 STEPS, ROUNDS = 10, 3
 # Directions are compared at most up to this side: NumPy has to decompose the kernel too.
 LARGEST_COMPARED = 1024
@@ -133,6 +135,25 @@ def gpt(width, layers):
     return ([(width, width)] * 4 + [(width, 4 * width), (4 * width, width)]) * layers
 
 
+def test():
+    """Runs the tests, in several processes if pytest can: the failing ones, and how many passed."""
+    command = [sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider"]
+    if importlib.util.find_spec("xdist"):
+        command += ["-n", "8", "--dist", "worksteal"]
+    # Processes share the card, most of whose memory JAX would take for one of them. References are
+    # in float64, and products of float32 are to be in float32.
+    environment = {
+        **os.environ,
+        "JAX_DEFAULT_MATMUL_PRECISION": "highest",
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
+    outcome = subprocess.run(
+        [*command, *TESTS], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    lines = outcome.stdout.strip().splitlines() or outcome.stderr.strip().splitlines()
+    return [*(each for each in lines if each.startswith(("FAILED", "ERROR"))), lines[-1]]
+
+
 def main():
     """Test, measure, print."""
     parser = argparse.ArgumentParser(
@@ -146,10 +167,7 @@ def main():
     if BACKEND not in ("jax", "torch"):
         raise SystemExit("Set KERAS_BACKEND to jax or torch.")
     if not arguments.no_tests:
-        tests = ["tests/tfoverparam/optimizers/test_end_to_end.py", "tests/tfoverparam/layers"]
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-        outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        print("Tests:", outcome.stdout.strip().splitlines()[-1], flush=True)
+        print("Tests:", *test(), sep="\n", flush=True)
     print(f"\n{device()}, Keras {keras.__version__} on {BACKEND}: milliseconds a step\n")
     print(f"| kernels, products | {' | '.join(OPTIMIZERS)} |")
     print("| --- " * (len(OPTIMIZERS) + 1) + "|")

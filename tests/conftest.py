@@ -13,6 +13,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 # Tracing makes many objects that stay: to look through all of them so often takes a tenth of the time.
 gc.set_threshold(200_000)
+# On a GPU: float32 is multiplied in float32, not in TF32.
+os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")
 
 FILES = pathlib.Path(__file__).parents[1] / "reproduce" / "data" / "files"
 

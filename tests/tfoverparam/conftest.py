@@ -10,7 +10,7 @@ if BACKEND == "torch":
     import torch
 
     def _array(tensor, dtype=None, copy=None):
-        tensor = tensor.detach()
+        tensor = tensor.detach().cpu()
         array = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
         return array if dtype is None else array.astype(dtype)
 
@@ -20,6 +20,8 @@ if BACKEND == "torch":
     # NumPy's functions take tensors of the other backends as they are; those of PyTorch that
     # have a gradient they refuse.
     torch.Tensor.__array__, torch.Tensor.__array_wrap__ = _array, _array_wrap
+    # On a GPU: float32 is multiplied in float32 in convolutions too, as in products by default.
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def _by_tensorflow(function, tensors):

@@ -6,7 +6,6 @@ import math
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
@@ -121,6 +120,8 @@ def test_wide_outputs_are_multiplied_by_few_rows(multiplications):
 
 @pytest.mark.tensorflow("traced functions")
 def test_unknown_rows_go_through_one_factor_after_the_other(multiplications):
+    import tensorflow as tf
+
     layer = FactorizedDense(5, depth=3, hidden_units=4, use_bias=False, factor_initializer="ones")
     layer.build((None, 3))
     traced = tf.function(layer, input_signature=[tf.TensorSpec((None, 3), "float32")])

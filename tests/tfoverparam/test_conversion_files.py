@@ -12,7 +12,6 @@ import h5py
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers
 from tfoverparam import (
     FactorizedConv2D,
@@ -395,6 +394,8 @@ def test_a_collapsed_model_loads_where_the_package_is_not_installed(tmp_path):
 @pytest.mark.tensorflow("saved models")
 @pytest.mark.parametrize("is_collapsed", [True, False])
 def test_export_as_a_tensorflow_model(is_collapsed, tmp_path):
+    import tensorflow as tf
+
     model = made_by_constructors()
     inputs = drawn(2, 4, 6, 6, 2)
     expected = model.predict(inputs, verbose=0)
@@ -410,6 +411,8 @@ def test_export_as_a_tensorflow_model(is_collapsed, tmp_path):
 def litert_interpreter():
     """LiteRT's own, or the one in TensorFlow, which that is to replace."""
     if importlib.util.find_spec("ai_edge_litert") is None:
+        import tensorflow as tf
+
         return tf.lite.Interpreter
     return importlib.import_module("ai_edge_litert.interpreter").Interpreter
 
@@ -447,6 +450,8 @@ def test_export_to_onnx(tmp_path):
 
 @pytest.mark.tensorflow("its own checkpoints")
 def test_checkpoints_of_tensorflow_hold_the_factors(tmp_path):
+    import tensorflow as tf
+
     def model(seed):
         model = keras.Sequential([keras.Input((4,)), layers.Dense(5), layers.Dense(3)])
         return overparameterize(model, seed=seed, verbose=0)

@@ -88,15 +88,20 @@ def faults_of(factors, others):
         factors: The factors.
         others: Those of another kernel of the same shape, or `None`.
     """
-    values = [np.asarray(each) for each in factors]
+    values = values_of(factors)
     factors[0].assign(-values[0])
     yield "flipped"
     factors[0].assign(values[0])
     if others is not None:
-        swapped = [np.asarray(each) for each in others]
+        swapped = values_of(others)
         assign([*factors, *others], [*swapped, *values])
         yield "swapped"
         assign([*factors, *others], [*values, *swapped])
+
+
+def values_of(variables):
+    """Copies: on PyTorch, NumPy's view of a variable changes with it."""
+    return [np.array(keras.ops.convert_to_numpy(each)) for each in variables]
 
 
 def assign(variables, values):
@@ -108,7 +113,7 @@ def assign(variables, values):
 def test_every_kernel_that_is_flipped_or_swapped_is_noticed(name, monkeypatch):
     model, _ = made(name)
     maps = [each for each in linear_maps(model) if each.is_default and each.reason is None]
-    before = [np.asarray(each.kernel) for each in maps]
+    before = values_of([each.kernel for each in maps])
     check, seen, groups = conversion._check_products, collections.Counter(), {}
     for each in maps:
         groups.setdefault(each.view, []).append(each)

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers, ops
 from tfoverparam import FactorizedDense
 from tfoverparam.initializers import NearIdentity
@@ -127,6 +126,8 @@ def test_stateless_call_computes_with_the_given_weights():
 
 @pytest.mark.tensorflow("sparse tensors")
 def test_sparse_inputs():
+    import tensorflow as tf
+
     layer, inputs = FactorizedDense(4, depth=2), np.eye(3, 5, dtype="float32")
     outputs = layer(tf.sparse.from_dense(inputs))
     np.testing.assert_allclose(outputs, layer(inputs), rtol=0, atol=20 * EPSILON)

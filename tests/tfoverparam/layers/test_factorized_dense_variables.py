@@ -10,7 +10,6 @@ import textwrap
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 import tfoverparam
 from keras import layers
 from tfoverparam import FactorizedDense
@@ -108,6 +107,8 @@ def test_within_fit_from_a_seed_generator():
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("seed", [3, keras.random.SeedGenerator(3)], ids=["integer", "generator"])
 def test_within_a_traced_function(seed, jit_compile):
+    import tensorflow as tf
+
     if not isinstance(seed, int):
         seed = keras.random.SeedGenerator(3)
     layer = linear(kernel_initializer=glorot(seed))

@@ -103,7 +103,9 @@ def train(model, inputs):
     if model.compiled:  # for classes
         targets = np.zeros(outputs.shape[:-1], "int32")
     else:
-        model.compile(keras.optimizers.SGD(1e-3, clipnorm=1.0), "mse", jit_compile=False)
+        # On JAX it takes longer to compile each operation by itself than all of them together.
+        is_jax = keras.backend.backend() == "jax"
+        model.compile(keras.optimizers.SGD(1e-3, clipnorm=1.0), "mse", jit_compile=is_jax)
         targets = keras.tree.map_structure(lambda each: np.zeros(each.shape, "float32"), outputs)
     model.train_on_batch(inputs, targets)
 
