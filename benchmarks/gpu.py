@@ -92,30 +92,37 @@ def stepper(optimizer, kernels, gradients):
 
 
 def measure(shapes):
-    """Milliseconds of a step with each optimizer, and the error of its direction."""
+    """Milliseconds of a step with each optimizer, and the error of its direction, per precision."""
     random = np.random.default_rng(0)
     start = [(random.normal(size=s) / np.sqrt(s[0])).astype("float32") for s in shapes]
     drawn = [random.normal(size=s).astype("float32") for s in shapes]
     gradients = [ops.convert_to_tensor(each) for each in drawn]
-    cases, errors = {}, {}
+    built = {}  # once for both precisions: kernels are decomposed there
     for name, make in OPTIMIZERS.items():
         kernels = [keras.Variable(value, name=f"k{n}_kernel") for n, value in enumerate(start)]
-        optimizer = make()
-        optimizer.build(kernels)
-        step, first = stepper(optimizer, kernels, gradients)
-        step()
-        if name.startswith("EndToEnd") and len(shapes) == 1 and max(shapes[0]) <= LARGEST_COMPARED:
-            errors[name] = direction_error(start[0], drawn[0], optimizer.depth)
-        cases[name] = step, first
-    times = {name: [] for name in cases}
-    for _ in range(ROUNDS):
-        for name, (step, first) in cases.items():
-            begin = time.perf_counter()
-            for _ in range(STEPS):
-                step()
+        built[name] = make(), kernels
+        built[name][0].build(kernels)
+    is_compared = len(shapes) == 1 and max(shapes[0]) <= LARGEST_COMPARED
+    for precision, is_highest in (("float32", True), ("TF32", False)):
+        set_precision(is_highest)
+        cases = {name: stepper(*each, gradients) for name, each in built.items()}
+        errors = {
+            name: direction_error(start[0], drawn[0], optimizer.depth)
+            for name, (optimizer, _) in built.items()
+            if is_compared and isinstance(optimizer, EndToEnd)
+        }
+        times = {name: [] for name in cases}
+        for step, first in cases.values():
+            step()
             wait(first())
-            times[name].append((time.perf_counter() - begin) / STEPS)
-    return {name: 1000 * np.median(each) for name, each in times.items()}, errors
+        for _ in range(ROUNDS):
+            for name, (step, first) in cases.items():
+                begin = time.perf_counter()
+                for _ in range(STEPS):
+                    step()
+                wait(first())
+                times[name].append((time.perf_counter() - begin) / STEPS)
+        yield precision, {name: 1000 * np.median(each) for name, each in times.items()}, errors
 
 
 def direction_error(kernel, gradient, depth):
@@ -176,15 +183,12 @@ def main():
         arguments.width, arguments.layers
     )
     for title, shapes in cases.items():
-        for is_highest in (True, False):
-            set_precision(is_highest)
-            times, errors = measure(shapes)
+        for precision, times, errors in measure(shapes):
             cells = [
                 f"{milliseconds:.2f} ({milliseconds / times['Muon']:.2f} Muon"
                 + (f", error {errors[name]:.0e})" if name in errors else ")")
                 for name, milliseconds in times.items()
             ]
-            precision = "float32" if is_highest else "TF32"
             print(f"| {title}, {precision} | {' | '.join(cells)} |", flush=True)
 
 
