@@ -77,6 +77,15 @@ def small_mnist(some_digits, monkeypatch):
 
 
 @pytest.fixture
+def no_figure_files(monkeypatch):
+    """Figures are drawn, but to no file, which takes longest: for what other tests see to."""
+    from matplotlib import pyplot
+    from reproduce.paper import plots
+
+    monkeypatch.setattr(plots, "save", lambda figure, *_: pyplot.close(figure))
+
+
+@pytest.fixture
 def no_files(tmp_path, monkeypatch):
     """A checkout without the data."""
     monkeypatch.setattr(store, "FILES", tmp_path / "no files")

@@ -180,7 +180,9 @@ def test_what_is_printed_is_a_table_of_its_runs_and_why_nothing_is_judged(finish
     assert why.endswith("the runs are shorter than those of the results")
 
 
-def test_a_second_start_keeps_what_is_finished(finished, small_mnist, monkeypatch, capsys):
+def test_a_second_start_keeps_what_is_finished(
+    finished, small_mnist, no_figure_files, monkeypatch, capsys
+):
     folder, arguments, _ = finished
     monkeypatch.chdir(folder)
     results = folder / RESULTS
@@ -194,14 +196,14 @@ def test_a_second_start_keeps_what_is_finished(finished, small_mnist, monkeypatc
 
 
 def test_a_smoke_run_says_how_long_the_whole_takes_and_may_be_repeated(
-    small_mnist, tmp_path, monkeypatch, capsys
+    small_mnist, no_figure_files, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
     arguments = ["--smoke", "--arms", "original", "--set", "smoke_steps=1", *small_mnist]
     for _ in range(2):
         figure5_right.main(arguments)
         assert "It works here. The whole takes about 3 minutes" in capsys.readouterr().out
-    assert (tmp_path / "runs/smoke/figure5_right/results/figure.png").exists()
+    assert (tmp_path / "runs/smoke/figure5_right/results/summary.json").exists()
 
 
 SHORT = ["--steps", "3", "--seeds", "0", "1", "--arms", "original", "--quiet"]

@@ -2,11 +2,11 @@
 
 import csv
 import dataclasses
+import io
 import json
 import pathlib
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -172,7 +172,7 @@ def test_a_record_is_of_the_run_that_it_names(finished):
     assert flow[20] == pytest.approx(descent[40], rel=0.1)
 
 
-def test_a_second_start_runs_nothing_again(finished, monkeypatch):
+def test_a_second_start_runs_nothing_again(finished, no_figure_files, monkeypatch):
     monkeypatch.chdir(finished)
     before = {path: path.stat().st_mtime_ns for path in finished.glob("results/records/*")}
     monkeypatch.setattr(linear_networks, "train", None)
@@ -181,7 +181,9 @@ def test_a_second_start_runs_nothing_again(finished, monkeypatch):
     assert before == {path: path.stat().st_mtime_ns for path in finished.glob("results/records/*")}
 
 
-def test_killed_anywhere_and_resumed_the_records_are_the_same(finished, tmp_path, monkeypatch):
+def test_killed_anywhere_and_resumed_the_records_are_the_same(
+    finished, tmp_path, no_figure_files, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(linear_networks.population, "SEGMENT", 1e7)
     monkeypatch.setattr(linear_networks.population, "SECONDS_BETWEEN_CHECKPOINTS", -1)
@@ -214,20 +216,20 @@ def test_killed_anywhere_and_resumed_the_records_are_the_same(finished, tmp_path
 
 
 OTHER = """
-import pathlib, shutil, sys, time
+import pathlib, select, shutil, sys
 from reproduce.harness import files as disk
 source, target = map(pathlib.Path, sys.argv[1:3])
 target.mkdir(parents=True)
 with disk.held(target.parent, sys.argv[3:]):
     print("held", flush=True)
-    sys.stdin.readline()
+    select.select([sys.stdin], [], [], 60)
     for path in source.glob("*.json"):
         shutil.copy(path, target)
 """
 
 
 def test_what_another_process_is_at_is_waited_for_and_not_repeated(
-    finished, tmp_path, monkeypatch, capfd
+    finished, tmp_path, no_figure_files, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(linear_networks, "train", None)
@@ -237,10 +239,16 @@ def test_what_another_process_is_at_is_waited_for_and_not_repeated(
     arguments = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
     with subprocess.Popen([sys.executable, "-c", OTHER, *given], **arguments) as other:
         assert other.stdout.readline() == "held\n"
-        # It ends when this process has begun to wait.
-        threading.Timer(2, lambda: other.communicate("\n")).start()
+
+        class Heard(io.StringIO):
+            def write(self, text):
+                if not self.getvalue():  # It ends when this process has begun to wait.
+                    print(file=other.stdin, flush=True)
+                return super().write(text)
+
+        monkeypatch.setattr(sys, "stderr", Heard())
         command(tmp_path, "--seeds", "0", "1")
-    assert capfd.readouterr().err.startswith("Waiting for another process, which is at fig3L_l2")
+    assert sys.stderr.getvalue().startswith("Waiting for another process, which is at fig3L_l2")
     assert numbers(tmp_path) == numbers(finished)
 
 

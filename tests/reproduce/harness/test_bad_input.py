@@ -103,7 +103,7 @@ def test_a_file_for_a_results_folder(command_refuses):
         (LAUGHS, ("limit of 10000",)),
         ("a: &a [*a]", ("line 1", "recursive aliases")),
         ("&a {b: *a}", ("line 1", "recursive aliases")),
-        ("[" * 5000, ("line 1, column", "nest")),
+        ("[" * 1200, ("line 1, column", "nest")),
         ("- " * 5000, ("line 1, column", "nest")),
         (PLAIN + "steps: 4\n", ("line", "duplicate key steps")),
         ("? [a]\n: 1\n", ("line 1", "unhashable key")),

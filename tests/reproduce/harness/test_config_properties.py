@@ -10,7 +10,7 @@ from reproduce.harness import config, records
 from reproduce.harness.errors import ConfigError
 from tests.helpers.settings import Section, Settings, check_message
 
-QUICK = settings(deadline=None, max_examples=60, derandomize=True)
+QUICK = settings(deadline=None, max_examples=25, derandomize=True)
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text(st.characters(codec="utf-8"), max_size=8).filter(

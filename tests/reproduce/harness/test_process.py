@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from reproduce import __main__
+from tests.helpers.commands import answers
 
 ROOT = pathlib.Path(__file__).parents[3]
 START = """
@@ -129,42 +130,24 @@ COMMANDS = [name for name in __main__.COMMANDS if name != "reproduce.verify"]
 CONFIGURED = [f"reproduce.{path.stem}" for path in sorted((ROOT / "configs").glob("*.yaml"))]
 
 
-TYPO = ("--typo", (2, "error: unrecognized arguments: --typo"))
+def test_a_command_answers_before_it_imports_what_takes_long():
+    commands = [[module, "--help"] for module in COMMANDS] + [[COMMANDS[0], "--typo"]]
+    found = answers(commands)
+    assert [(each.status, each.err) for each in found[:-1]] == [(0, "")] * len(COMMANDS)
+    for module, each in zip(COMMANDS, found):
+        assert each.out.startswith(f"usage: python -m {module} ")
+        assert HEAVY.isdisjoint(each.imported), module
+    assert found[-1].status == 2
+    assert found[-1].err.endswith("error: unrecognized arguments: --typo\n")
 
 
-@pytest.mark.parametrize(
-    "module, given, answer",
-    [*((module, "--help", (0, "")) for module in COMMANDS), (COMMANDS[0], *TYPO)],
-)
-def test_a_command_answers_before_it_imports_what_takes_long(module, given, answer):
-    assert answered(module, given) == (*answer, set())
-
-
-@pytest.mark.parametrize(
-    "module, change, message",
-    [
-        *((module, "smoke_steps=0", "`smoke_steps` must be positive.") for module in CONFIGURED),
-        (CONFIGURED[0], "typo=1", "unknown key `typo`."),
-    ],
-)
-def test_a_configuration_is_refused_before_anything_is_imported_that_takes_long(
-    module, change, message
-):
-    status, said, heavy = answered(module, "--set", change)
-    assert (status, heavy) == (2, set())
-    assert said.startswith("error: ") and message in said
-
-
-def answered(module, *arguments):
-    """What a command that ends at once ends with, last says, and has imported that takes long."""
-    program = """
-import runpy, sys
-module, *sys.argv[1:] = sys.argv[1:]
-try: runpy.run_module(module, run_name="__main__", alter_sys=True)
-except SystemExit as end: print(end.code, *{name.partition(".")[0] for name in sys.modules})
-"""
-    command = [sys.executable, "-c", program, module, *arguments]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    status, *modules = result.stdout.splitlines()[-1].split()
-    said = result.stderr.splitlines()[-1] if result.stderr else ""
-    return int(status), said.removeprefix(f"python -m {module}: "), HEAVY & set(modules)
+def test_a_configuration_is_refused_before_anything_is_imported_that_takes_long():
+    commands = [[module, "--set", "smoke_steps=0"] for module in CONFIGURED]
+    *found, typo = answers([*commands, [CONFIGURED[0], "--set", "typo=1"]])
+    assert len(found) == len(CONFIGURED) > 5
+    for module, each in zip(CONFIGURED, found):
+        assert (each.status, each.err.count("\n")) == (2, 1), module
+        assert each.err.startswith("error: ") and "`smoke_steps` must be positive." in each.err
+        assert HEAVY.isdisjoint(each.imported), module
+    assert typo.status == 2 and "error: " in typo.err and "unknown key `typo`." in typo.err
+    assert HEAVY.isdisjoint(typo.imported)

@@ -122,7 +122,9 @@ def test_momentum_is_that_of_the_tutorial_in_the_loop_too():
     np.testing.assert_allclose(moves(3, momentum=0.9), [0.01, 0.019, 0.0271], rtol=1e-6)
 
 
-@pytest.mark.parametrize("network", ["tutorial", "batch_normalized"])
+@pytest.mark.parametrize(
+    "network", [pytest.param("tutorial", marks=pytest.mark.slow), "batch_normalized"]
+)
 def test_each_error_is_that_of_its_own_images(network):
     training = dataclasses.replace(TRAINING, network=network, steps=1, learning_rate=0.0)
     model = build_network(training)

@@ -181,12 +181,13 @@ def test_the_second_network_trains_and_has_no_l2():
 )
 def test_the_tutorials_seeds_give_its_published_first_loss(mnist_dir, depth, first):
     def read(name, header, shape):
-        content = gzip.decompress((mnist_dir / name).read_bytes())
+        with gzip.open(mnist_dir / name) as file:
+            content = file.read(header + int(np.prod(shape)))
         return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
-    class Mnist:
-        train_images = read("train-images-idx3-ubyte.gz", 16, (-1, 28, 28, 1))
-        train_labels = read("train-labels-idx1-ubyte.gz", 8, -1).astype(np.int32)
+    class Mnist:  # Of the first images: the first batch comes after those that are held out.
+        train_images = read("train-images-idx3-ubyte.gz", 16, (5200, 28, 28, 1))
+        train_labels = read("train-labels-idx1-ubyte.gz", 8, (5200,)).astype(np.int32)
         test_images, test_labels = train_images[:2], train_labels[:2]
 
     training = dataclasses.replace(TRAINING, depth=depth, tutorial_seeds=True, steps=1)

@@ -47,28 +47,32 @@ def test_the_first_step_of_the_mlp_is_that_of_numpy(settings, few_digits, cross_
         slope = (slope @ kernel.T) * (activations[n] > 0)
 
 
+METHODS = "factors", "rule", "grafted_rule"
+
+
 @pytest.mark.parametrize(
-    "method", ["factors", "rule", pytest.param("grafted_rule", marks=pytest.mark.slow)]
+    "optimizer, methods, of_depth_2",
+    [
+        ("sgd", METHODS[:2], METHODS[:1]),
+        pytest.param("sgd", METHODS[2:], METHODS[1:], marks=pytest.mark.slow),
+        pytest.param("adamw", METHODS, METHODS, marks=pytest.mark.slow),
+    ],
 )
-@pytest.mark.parametrize("optimizer", ["sgd", pytest.param("adamw", marks=pytest.mark.slow)])
-def test_at_depth_1_every_method_is_the_plain_network(method, optimizer, settings, few_digits):
+def test_at_depth_1_every_method_is_the_plain_network_and_at_depth_2_none(
+    optimizer, methods, of_depth_2, settings, few_digits
+):
     shared = {"optimizer": optimizer, "steps": 3, "momentum": 0.9, "learning_rate": 1e-3}
     plain, losses = weights_after(settings(**shared), few_digits)
-    found, others = weights_after(settings(method=method, depth=1, **shared), few_digits)
-    np.testing.assert_allclose(others, losses, rtol=1e-6)
-    for ours, theirs in zip(found, plain):
-        np.testing.assert_allclose(ours, theirs, atol=1e-7)
-
-
-@pytest.mark.parametrize(
-    "method",
-    ["factors", *(pytest.param(rule, marks=pytest.mark.slow) for rule in ("rule", "grafted_rule"))],
-)
-def test_at_depth_2_no_method_is_the_plain_network(method, settings, few_digits):
-    plain, (first, *_) = weights_after(settings(steps=2), few_digits)
-    found, (start_, *_) = weights_after(settings(steps=2, method=method), few_digits)
-    np.testing.assert_allclose(start_, first, rtol=1e-5)  # the same function, on the same batch
-    assert all(np.abs(ours - theirs).max() > 1e-5 for ours, theirs in zip(found, plain))
+    for method in methods:
+        found, others = weights_after(settings(method=method, depth=1, **shared), few_digits)
+        np.testing.assert_allclose(others, losses, rtol=1e-6)
+        for ours, theirs in zip(found, plain):
+            np.testing.assert_allclose(ours, theirs, atol=1e-7)
+    for method in of_depth_2:
+        found, others = weights_after(settings(method=method, depth=2, **shared), few_digits)
+        # The same function, on the same batch.
+        np.testing.assert_allclose(others[0], losses[0], rtol=1e-5)
+        assert all(np.abs(ours - theirs).max() > 1e-5 for ours, theirs in zip(found, plain))
 
 
 def test_the_rate_rises_and_falls(settings):
@@ -82,10 +86,12 @@ def test_the_rate_rises_and_falls(settings):
 
 def test_a_run_is_a_function_of_its_seed(settings, few_digits):
     shared = {"steps": 2, "points": 2}
-    one, other, again = (
-        train(MLP, few_digits, settings(seed=seed, **shared)) for seed in (1, 2, 1)
-    )
-    assert one == again != other
+    one, again = (train(MLP, few_digits, settings(seed=1, **shared)) for _ in range(2))
+    assert one == again
+    examples, _ = MLP.split(few_digits, 20)
+    networks = [start(MLP, examples, settings(seed=seed, **shared))[0] for seed in (1, 2)]
+    for ours, theirs in zip(*(linear_maps(network) for network in networks)):
+        assert np.mean(np.array(ours.kernel) == np.array(theirs.kernel)) < 0.01
     curves, results = one
     assert [step for step, _ in curves["validation_loss"]] == [0, 1, 2]
     assert [step for step, _ in curves["training_loss"]] == [1, 2]
