@@ -11,7 +11,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Under KERAS_BACKEND=jax: the references are in float64.
 os.environ.setdefault("JAX_ENABLE_X64", "1")
-# Tracing makes many objects that stay: to look through all of them so often takes a tenth of the time.
+# Tracing makes many objects that stay: to look through them so often takes a tenth of the time.
 gc.set_threshold(200_000)
 # On a GPU: float32 is multiplied in float32, not in TF32.
 os.environ.setdefault("JAX_DEFAULT_MATMUL_PRECISION", "highest")

@@ -326,6 +326,11 @@ def test_by_default_reports_take_a_hundredth_of_the_time(monkeypatch):
 # The plateau
 
 
+def of_factors(caught):
+    """Those of our warnings: older versions of Keras have some of their own."""
+    return [each for each in caught if "factors" in str(each.message)]
+
+
 @pytest.mark.parametrize(
     "depth, needs",
     # The order of magnitude: the rest depends on the draw.
@@ -337,7 +342,7 @@ def test_it_warns_once_of_factors_that_will_not_leave_zero(depth, needs):
     message = f"layer `f` are near zero.*depth {depth}, .*{needs}.*NearIdentity"
     with pytest.warns(UserWarning, match=message) as caught:
         fit(model, BalanceMonitor(every=2))
-    assert len(caught) == 1
+    assert len(of_factors(caught)) == 1
     # And it was right.
     assert np.linalg.norm(product(model.get_weights())) < 1e-3
 
@@ -376,7 +381,7 @@ def test_the_budget_decides():
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             fit(model, BalanceMonitor(every=2, budget=budget))
-        assert len(caught) == expected
+        assert len(of_factors(caught)) == expected
 
 
 # TensorBoard

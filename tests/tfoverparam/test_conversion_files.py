@@ -324,6 +324,8 @@ def grouped_of_0_1_0():
 
 def loaded_of_0_1_0(name, make):
     if name.endswith(".keras"):
+        if tuple(map(int, keras.__version__.split(".")[:2])) < (3, 15):
+            pytest.skip("written by Keras 3.15, whose initializers older versions do not read")
         return keras.saving.load_model(OF_0_1_0 / name)
     model = make()
     model.load_weights(OF_0_1_0 / name)

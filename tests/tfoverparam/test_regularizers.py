@@ -9,6 +9,7 @@ import pytest
 from keras import layers, ops, regularizers
 from tfoverparam import FactorizedDense, matrix_functions
 
+KERAS = tuple(map(int, keras.__version__.split(".")[:2]))
 EPSILON = float(np.finfo("float32").eps)
 
 
@@ -50,6 +51,8 @@ def assert_same_losses(layer, oracle):
 @pytest.mark.parametrize("name", REGULARIZERS)
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_losses_are_those_of_dense_before_and_after_calls(name, depth):
+    if name == "callable" and KERAS < (3, 15):
+        pytest.skip("Keras before 3.15 takes no functions as regularizers")
     layer = FactorizedDense(4, depth=depth, kernel_regularizer=REGULARIZERS[name], seed=0)
     layer.build((None, 6))
     assert_same_losses(layer, dense_like(layer))
@@ -156,9 +159,11 @@ def test_a_frozen_layer_has_no_losses():
 def test_activity_regularizer_is_that_of_dense():
     layer = FactorizedDense(4, activity_regularizer="l2")
     inputs = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")
-    outputs = np.asarray(layer(inputs))
-    # Keras divides by the size of the batch.
-    np.testing.assert_allclose(layer.losses, [0.01 * np.sum(outputs**2) / 5], rtol=60 * EPSILON)
+    layer(inputs)
+    dense = dense_like(layer)
+    dense.activity_regularizer = layer.activity_regularizer
+    dense(inputs)
+    assert_same_losses(layer, dense)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])

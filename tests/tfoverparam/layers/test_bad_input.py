@@ -81,7 +81,7 @@ def test_arguments_of_a_convolution(arguments, says, refuses):
             lambda: FactorizedConv2D(4, 3, groups=2)(_ones(1, 5, 5, 3)),
             ("evenly divisible", "groups=2"),
         ),
-        (lambda: FactorizedConv2D(4, 5)(_ones(1, 3, 3, 1)), ("zero or negative",)),
+        (lambda: FactorizedConv2D(4, 5)(_ones(1, 3, 3, 1)), ("output size would be", "negative")),
     ],
     ids=["unknown", "no features", "vector", "matrix for images", "groups", "small image"],
 )
