@@ -1,6 +1,6 @@
 """The oldest and the newest versions that setup.cfg admits: both pass the tests.
 
-    python -m tools.reliability.versions             the library's tests in both environments
+    python -m tools.reliability.versions             the library's fast tests in both environments
     python -m tools.reliability.versions --all       all tests
     python -m tools.reliability.versions oldest --python oldest=/opt/python3.11/bin/python
 
@@ -23,7 +23,7 @@ from tools.reliability import table
 
 ROOT = pathlib.Path(__file__).parents[2]
 ENVIRONMENTS = ("oldest", "newest")
-LIBRARY = ("tests/tfoverparam", "tfoverparam")
+LIBRARY = ("-m", "not slow", "tests/tfoverparam", "tfoverparam")
 NAMED = ("keras", "tensorflow", "numpy")  # in the table, with their versions
 
 
@@ -56,7 +56,7 @@ def lower_bounds(parser):
     ... test =
     ...     # said why
     ...     dill
-    ...     pytest>=8.0
+    ...     pytest[dev]>=8.0
     ... all =
     ...     tfoverparam[test]
     ... ''')
@@ -65,7 +65,8 @@ def lower_bounds(parser):
     """
     lists = [parser["options"]["install_requires"], *parser["options.extras_require"].values()]
     lines = [line.strip() for text in lists for line in text.splitlines()]
-    return [line.replace(">=", "==") for line in lines if ">=" in line]
+    pinned = [line.replace(">=", "==") for line in lines if ">=" in line]
+    return [re.sub(r"\[.*\]", "", line) for line in pinned]  # a constraint has no extras
 
 
 def make(folder, python, constraints):
@@ -100,7 +101,7 @@ def tested(name, python, folder, paths, processes):
     count, skipped, *bad = (
         int(suite.get(key)) for key in ("tests", "skipped", "failures", "errors")
     )
-    tests = "the library's tests" if paths else "all tests"
+    tests = "the library's fast tests" if paths else "all tests"
     what = f"{name} versions ({versions(python).strip()}): {tests}"
     tried = count - skipped
     return table.Row(what, tried, tried - sum(bad), f"{skipped} skipped" if skipped else "")
@@ -116,7 +117,9 @@ def main():
         default=ENVIRONMENTS,
         help="oldest or newest (default: both)",
     )
-    parser.add_argument("--all", action="store_true", help="all tests, not just the library's")
+    parser.add_argument(
+        "--all", action="store_true", help="all tests, not just the library's fast ones"
+    )
     parser.add_argument(
         "--python",
         action="append",
