@@ -116,10 +116,14 @@ def overparameterize(
     for each in chosen:
         by_layer[each.layer].append(each)
     kernels = [each.kernel for each in chosen]
+    factorizations = {
+        layer: in_place.factorization_of(maps, depth, hidden_units, derive_seed(seed, index + 1))
+        for index, (layer, maps) in enumerate(by_layer.items())
+    }
+    variables = in_place.factor_variables(by_layer, factorizations, balanced)
     with _undone_on_failure(model, [*by_layer, *models]):
-        for index, maps in enumerate(by_layer.values()):
-            layer_seed = derive_seed(seed, index + 1)
-            in_place.factorize(maps, depth, hidden_units, balanced, layer_seed)
+        for layer, maps in by_layer.items():
+            in_place.factorize(maps, factorizations[layer], variables)
         _check_products(chosen, kernels)
         recurrent.renew(model)
         replacements = [(kernel, each.factors) for kernel, each in zip(kernels, chosen)]
