@@ -8,8 +8,8 @@ import os
 
 import threadpoolctl
 
-# More of them would take more memory than all factors of a model.
-THREADS = min(4, os.cpu_count() or 1)
+# Each of them works in several times the memory of a kernel.
+THREADS = min(2, os.cpu_count() or 1)
 
 
 def one_thread():

@@ -119,8 +119,8 @@ def factorization_of(maps, depth, hidden_units, seed):
 def factor_variables(by_layer, factorizations, balanced):
     """Dict from the `LinearMap`s to the variables that will be their factors.
 
-    The largest kernels come first: what decomposing them takes in memory is then used again for
-    the factors of the others.
+    Those that take most work come first: the memory that it takes is then used again for the
+    factors of the others.
 
     Args:
         by_layer: Dict from layers to lists of their `LinearMap`s.
@@ -128,7 +128,7 @@ def factor_variables(by_layer, factorizations, balanced):
         balanced: Whether the factors are balanced.
     """
     maps = [each for maps in by_layer.values() for each in maps]
-    maps.sort(key=lambda each: each.parameters, reverse=True)
+    maps.sort(key=lambda each: each.parameters * min(each.view.matrices_shape[-2:]), reverse=True)
 
     def values_of(each):
         factorization = factorizations[each.layer]

@@ -97,7 +97,7 @@ def balanced_split(kernel, widths, seed):
 
 def _split_on_host(kernel, gaussians, widths):
     first, u, s, v, last = _singular_value_decomposition(kernel)
-    factors = _factors(np, u, s, v, gaussians.astype("float64"), widths)
+    factors = _factors(np, u, s, v, gaussians, widths)
     if first is not None:
         factors[0] = _product(first, factors[0])
     if last is not None:
@@ -113,16 +113,21 @@ def _factors(xp, u, s, v, gaussians, widths):
     frames = [u[..., :rank]]
     first_row = 0
     for width in widths:
-        with one_thread():
-            q, r = xp.linalg.qr(gaussians[..., first_row : first_row + width, :])
-        # The sign of R's diagonal is a convention of the QR routine: without it, Q is uniform.
-        frames.append(xp.where(_diagonal(r, xp) < 0, -q, q))
+        frames.append(_rotation(gaussians[..., first_row : first_row + width, :], s.dtype, xp))
         first_row += width
     frames.append(v[..., :rank])
     return [
         xp.matmul(left * root, xp.swapaxes(right, -1, -2))
         for left, right in zip(frames[:-1], frames[1:])
     ]
+
+
+def _rotation(gaussians, dtype, xp):
+    """Matrices with orthonormal columns, uniformly distributed."""
+    with one_thread():
+        q, r = xp.linalg.qr(gaussians.astype(dtype) if xp is np else gaussians)
+    # The sign of R's diagonal is a convention of the QR routine: without it, Q is uniform.
+    return q * xp.sign(_diagonal(r, xp))
 
 
 def is_traced(tensor):
