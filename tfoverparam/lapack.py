@@ -33,7 +33,7 @@ def results_of(functions):
 
 
 def _in_order(functions, pool):
-    running = collections.deque()
+    running: collections.deque[concurrent.futures.Future] = collections.deque()
     for function in functions:
         running.append(pool.submit(function))
         if len(running) == THREADS:
