@@ -54,8 +54,8 @@ def overparameterize(
 
     Kernels that cannot be factorized stay as they are, and a warning names them: those with a
     constraint, of layers with LoRA enabled or quantized, that another layer reads as a variable
-    (`SpectralNormalization`), and of a class of your own that overrides `build` or reads its list
-    of weights.
+    (`SpectralNormalization`), of a class of your own that overrides `build`, reads its list of
+    weights or assigns to the kernel, and within a layer or model of your own whose `call` does so.
 
     A weights file of the model holds the products, so that the plain model loads it, and the
     factors beside them. To go on training where it ended, build the model, `overparameterize` it
