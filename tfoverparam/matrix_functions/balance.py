@@ -18,7 +18,7 @@ from tfoverparam.arguments import (
 )
 from tfoverparam.lapack import one_thread
 
-# Entries of a kernel that are float64 at a time: 4 MiB.
+# Entries of a kernel that are float64 at a time, if it is not wide: 4 MiB.
 _BLOCK = 2**19
 
 
@@ -184,8 +184,8 @@ def _product(kernel, matrices):
 
 
 def _in_float64(kernel):
-    """The rows of an array, or of a stack, a few MiB of them at a time."""
-    step = max(1, _BLOCK * kernel.shape[-2] // kernel.size)
+    """The rows of an array, or of a stack, a few MiB or as many as there are columns at a time."""
+    step = max(kernel.shape[-1], _BLOCK * kernel.shape[-2] // kernel.size)
     for first in range(0, kernel.shape[-2], step):
         yield kernel[..., first : first + step, :].astype("float64")
 
