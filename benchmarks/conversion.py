@@ -5,10 +5,10 @@
 Each measurement is made in a process of its own. `--beside` measures another checkout of this
 repository too, as one of version 0.1.0 made by `git worktree add ../old 15d9fd2`, in turn with this
 one, so that a change in the machine's speed meets both; times are medians, and the ratio is that of
-the rounds' ratios. Memory is the peak of the process's memory during the
-conversion above that before it (Linux only), relative to the size of the model's own weights: the
-factors, of which there are more than there are weights, the weights themselves, which are held
-until the factors have been checked, and what one decomposition works in.
+the rounds' ratios. Memory is the peak of the process's memory during the conversion above that
+before it (Linux only), relative to the size of the model's own weights: the factors, of which there
+are more than there are weights, and what the decompositions, two at a time, work in. (The weights
+themselves are there before, and are held until the factors have been checked.)
 """
 
 import argparse

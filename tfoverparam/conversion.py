@@ -54,8 +54,8 @@ def overparameterize(
 
     Kernels that cannot be factorized stay as they are, and a warning names them: those with a
     constraint, of layers with LoRA enabled or quantized, that another layer reads as a variable
-    (`SpectralNormalization`), and of a class of your own that overrides `build` or reads its list
-    of weights.
+    (`SpectralNormalization`), of a class of your own that overrides `build`, reads its list of
+    weights or assigns to the kernel, and within a layer or model of your own whose `call` does so.
 
     A weights file of the model holds the products, so that the plain model loads it, and the
     factors beside them. To go on training where it ended, build the model, `overparameterize` it
@@ -72,8 +72,8 @@ def overparameterize(
             all but embeddings and depthwise kernels.
         balanced: Whether the factors satisfy Equation 7, on which the theory rests. If not, one
             factor is the kernel itself and the others are identities. Defaults to `True`.
-        seed: Integer seed of the rotations between balanced factors. Defaults to `None`, a
-            random one.
+        seed: Integer seed of the rotations between balanced factors. Copies of a layer, as of a
+            network whose weights are averaged, get the same. Defaults to `None`, a random one.
         verbose: `0` not to print, in one line, what was factorized. Defaults to `1`.
 
     Returns:
@@ -116,10 +116,15 @@ def overparameterize(
     for each in chosen:
         by_layer[each.layer].append(each)
     kernels = [each.kernel for each in chosen]
+    seeds = _seeds(by_layer, seed)
+    factorizations = {
+        layer: in_place.factorization_of(maps, depth, hidden_units, seeds[layer])
+        for layer, maps in by_layer.items()
+    }
+    variables = in_place.factor_variables(by_layer, factorizations, balanced)
     with _undone_on_failure(model, [*by_layer, *models]):
-        for index, maps in enumerate(by_layer.values()):
-            layer_seed = derive_seed(seed, index + 1)
-            in_place.factorize(maps, depth, hidden_units, balanced, layer_seed)
+        for layer, maps in by_layer.items():
+            in_place.factorize(maps, factorizations[layer], variables)
         _check_products(chosen, kernels)
         recurrent.renew(model)
         replacements = [(kernel, each.factors) for kernel, each in zip(kernels, chosen)]
@@ -246,6 +251,21 @@ def _undone_on_failure(model, layers):
             snapshot.restore()
         keras_private.renew_torch_parameters(model)
         raise
+
+
+def _seeds(by_layer, seed):
+    """Dict from layers to integer seeds, the same for layers whose kernels begin alike.
+
+    So copies have the same factors, which training may then average: factors of other rotations
+    cannot be averaged, though they have the same product.
+    """
+    indices: dict[tuple, int] = {}
+    seeds = {}
+    for index, (layer, maps) in enumerate(by_layer.items()):
+        starts = [keras.ops.convert_to_numpy(each.kernel).ravel()[:64].tobytes() for each in maps]
+        same = indices.setdefault((*(each.view for each in maps), *starts), index)
+        seeds[layer] = derive_seed(seed, same + 1)
+    return seeds
 
 
 def _check_products(maps, kernels):

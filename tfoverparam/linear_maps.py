@@ -15,7 +15,7 @@ from tfoverparam.kernel_kinds import kinds_of, last_axis_out
 from tfoverparam.keras_private import stored_name
 from tfoverparam.layer_tree import walk
 from tfoverparam.matrix_view import MatrixView
-from tfoverparam.obstacles import QUANTIZED, holders_of, reason_against
+from tfoverparam.obstacles import QUANTIZED, holders_of, readers_of, reason_against
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,8 +128,8 @@ def linear_maps(model: keras.Layer) -> list[LinearMap]:
     if not isinstance(model, keras.Layer):
         raise ValueError(f"`model` must be a model or layer. Received: model={model!r}")
     found = list(walk(model))
-    holders = holders_of(found)
-    return [each for layer in found for each in _maps_of(layer, holders)]
+    holders, readers = holders_of(found), readers_of(found)
+    return [each for layer in found for each in _maps_of(layer, holders, readers[id(layer)])]
 
 
 def _factors_of(layer, variable):
@@ -142,7 +142,7 @@ def _variable_of(layer, variable):
     return found if isinstance(found, keras.Variable) else None
 
 
-def _maps_of(layer, holders):
+def _maps_of(layer, holders, readers):
     for kind in kinds_of(type(layer)):
         factors = _factors_of(layer, kind.variable)
         if factors is not None:
@@ -152,7 +152,8 @@ def _maps_of(layer, holders):
             continue
         kernel = _variable_of(layer, kind.variable)
         if kernel is not None:
-            reason = reason_against(layer, kind.variable, kernel, holders[id(kernel)])
+            holding = holders[id(kernel)]
+            reason = reason_against(layer, kind.variable, kernel, holding, readers)
             is_packed = reason == QUANTIZED
             view = (last_axis_out if is_packed else kind.view)(layer, tuple(kernel.shape))
             is_default = _is_default(kind, layer, view.shape)

@@ -187,6 +187,18 @@ def test_a_seed_makes_the_factors_repeatable():
     assert not np.allclose(one[0], other[0])
 
 
+def test_a_network_and_its_copy_have_the_same_factors():
+    # As training with a moving average of the weights needs them: it averages the factors.
+    network, copy = (small_model(layers.Dense(4), layers.Dense(4)) for _ in range(2))
+    copy.set_weights(network.get_weights())
+    inputs = keras.Input((4,))
+    overparameterized(keras.Model(inputs, layers.Add()([network(inputs), copy(inputs)])))
+    factors, others = values(network), values(copy)
+    assert all(np.array_equal(a, b) for a, b in zip(factors, others, strict=True))
+    first, second = (layer.factors[1] for layer in network.layers[:2])
+    assert abs(np.sum(np.array(first) * np.array(second))) < 0.99 * np.sum(np.array(first) ** 2)
+
+
 def test_a_copy_of_a_converted_model_starts_like_any():
     model = overparameterized(small_model())
     copy = keras.models.clone_model(model)

@@ -278,10 +278,17 @@ class OwnFactors(layers.Dense):
         return super().call(inputs)
 
 
+class Clipped(layers.Dense):
+    def call(self, inputs):
+        self.kernel.assign(ops.clip(self.kernel, -1.0, 1.0))
+        return super().call(inputs)
+
+
 @pytest.mark.parametrize(
     "cls, reason",
     [
         (OverridesBuild, "class OverridesBuild overrides `build`"),
+        (Clipped, "class Clipped assigns to `kernel`"),
         (ReadsWeights, "class ReadsWeights reads `weights`, which factors change"),
         (Alias, "the layer holds it in `alias` too"),
         (OwnFactors, "the layer has an attribute `factors` of its own"),
@@ -295,6 +302,70 @@ def test_classes_that_are_kept_out(cls, reason):
         overparameterize(model, verbose=0)
     assert type(model.layers[0]) is cls
     assert_close(outputs_of(model, inputs), expected)
+
+
+class Tied(layers.Layer):
+    """Of many an autoencoder: it multiplies by the transposed kernel of another layer."""
+
+    def __init__(self, dense):
+        super().__init__()
+        self.dense = dense
+
+    def call(self, inputs):
+        return ops.matmul(inputs, ops.transpose(self.dense.weights[0]))
+
+
+class TiedByTheKernel(Tied):
+    def call(self, inputs):
+        return ops.matmul(inputs, ops.transpose(self.dense.kernel))
+
+
+class Masked(layers.Layer):
+    """After keras.io's "PixelCNN": it sets part of the kernel of a layer within it to zero."""
+
+    def __init__(self, dense):
+        super().__init__()
+        self.dense = dense
+
+    def call(self, inputs):
+        self.dense.kernel.assign(ops.tril(self.dense.kernel))
+        return self.dense(inputs)
+
+
+class Penalized(layers.Layer):
+    def __init__(self, dense):
+        super().__init__()
+        self.nested = keras.Sequential([dense])
+
+    def call(self, inputs):
+        self.add_loss(sum(ops.sum(ops.square(each)) for each in self.nested.trainable_weights))
+        return self.nested(inputs)
+
+
+@pytest.mark.parametrize(
+    "cls, use",
+    [
+        (Tied, "reads `weights`, which factors change"),
+        (Masked, "assigns to `kernel`"),
+        (Penalized, "reads `trainable_weights`, which factors change"),
+    ],
+)
+def test_layers_are_kept_out_whose_variables_another_layer_uses(cls, use):
+    dense = layers.Dense(4, use_bias=False, name="used")
+    model = keras.Sequential([keras.Input((4,)), dense, cls(dense), layers.Dense(2)])
+    inputs = drawn(0, 3, 4)
+    outputs_of(model, inputs)  # after which the kernel is masked
+    expected = outputs_of(model, inputs)
+    with pytest.warns(UserWarning, match=rf"used/kernel \(`.*` of class {cls.__name__} {use}\)"):
+        overparameterize(model, verbose=0)
+    assert [each.is_factorized for each in linear_maps(model)] == [False, True]
+    assert_close(outputs_of(model, inputs), expected)
+
+
+def test_a_kernel_that_another_layer_reads_is_the_product():
+    dense = layers.Dense(4)
+    model = keras.Sequential([keras.Input((4,)), dense, TiedByTheKernel(dense)])
+    assert_converts(compiled(model), drawn(0, 3, 4))
 
 
 # Classes of a user

@@ -9,10 +9,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 from tfoverparam import matrix_functions
-from tfoverparam.matrix_functions import balanced_factors, imbalance, squared_norm_of_product
+from tfoverparam.matrix_functions import (
+    balance,
+    balanced_factors,
+    imbalance,
+    squared_norm_of_product,
+)
 
 # Half of it is the relative error of one rounding in float32.
 EPSILON = float(np.finfo("float32").eps)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_rows_at_a_time():
+    """Kernels as small as here are then read in several parts, as large ones are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(balance, "_BLOCK", 8)
+        yield
 
 
 def as_arrays(factors):

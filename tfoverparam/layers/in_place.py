@@ -10,6 +10,7 @@ from tfoverparam import keras_private
 from tfoverparam.arguments import hidden_widths
 from tfoverparam.initializers import repeatable
 from tfoverparam.keras_private import stored_name
+from tfoverparam.lapack import results_of
 from tfoverparam.layers import recurrent
 from tfoverparam.layers.factorized_conv import FactorizedConv1D, FactorizedConv2D, FactorizedConv3D
 from tfoverparam.layers.factorized_dense import FactorizedDense
@@ -101,31 +102,62 @@ def _convert(layer, factorization):
     layer.become_factorized(factorization)
 
 
-def factorize(maps, depth, hidden_units, balanced, seed):
-    """Puts factors in the place of kernels of a layer.
+def factorization_of(maps, depth, hidden_units, seed):
+    """What a layer will know of its factors.
 
     Args:
         maps: The `LinearMap`s of the kernels, all of one layer that is built.
         depth: Number of factors of each.
         hidden_units: Widths of the hidden layers, as `checked_hidden_widths` returns them.
-        balanced: Whether the factors are balanced.
         seed: Integer seed of the rotations between balanced factors.
     """
-    layer = maps[0].layer
     variables = tuple(each.variable for each in maps)
-    factorization = Factorization(variables, depth, hidden_units, seed, converted_from=type(layer))
+    converted_from = type(maps[0].layer)
+    return Factorization(variables, depth, hidden_units, seed, converted_from=converted_from)
+
+
+def factor_variables(by_layer, factorizations, balanced):
+    """Dict from the `LinearMap`s to the variables that will be their factors.
+
+    Those that take most work come first: the memory that it takes is then used again for the
+    factors of the others.
+
+    Args:
+        by_layer: Dict from layers to lists of their `LinearMap`s.
+        factorizations: Dict from the layers to their `Factorization`s.
+        balanced: Whether the factors are balanced.
+    """
+    maps = [each for maps in by_layer.values() for each in maps]
+    maps.sort(key=lambda each: each.parameters * min(each.view.matrices_shape[-2:]), reverse=True)
+
+    def values_of(each):
+        factorization = factorizations[each.layer]
+        *_, rows, columns = each.view.matrices_shape
+        widths = hidden_widths(factorization.hidden, factorization.depth, rows, columns)
+        return factor_values(each.view, each.kernel, widths, balanced, factorization.rotation_seed)
+
+    with results_of(map(values_of, maps)) as results:
+        return {
+            each: [
+                keras_private.variable_like(each.kernel, f"{each.variable}_{index}", value)
+                for index, value in enumerate(values)
+            ]
+            for each, values in zip(maps, results)
+        }
+
+
+def factorize(maps, factorization, variables):
+    """Puts factors in the place of kernels of a layer.
+
+    Args:
+        maps: The `LinearMap`s of the kernels, all of one layer that is built.
+        factorization: The layer's `Factorization`.
+        variables: Dict from the maps to their factors.
+    """
+    layer = maps[0].layer
     for each in maps:
         kernel = each.kernel
-        *_, rows, columns = each.view.matrices_shape
-        widths = hidden_widths(hidden_units, depth, rows, columns)
-        values = factor_values(
-            each.view, kernel, widths, balanced, factorization.rotation_seed, f"`{each.path}`"
-        )
-        factors = KernelFactors(each.view, [], kernel.regularizer, f"`{each.path}`")
-        factors.variables = [
-            keras_private.variable_like(kernel, f"{each.variable}_{index}", value)
-            for index, value in enumerate(values)
-        ]
+        factors = KernelFactors(each.view, variables[each], kernel.regularizer, f"`{each.path}`")
         if kernel.regularizer is not None:
             factors.variables[0].regularizer = KernelPenalty(factors, None)
         keras_private.replace_variables(layer, [kernel], factors.variables)

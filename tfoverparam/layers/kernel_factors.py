@@ -8,6 +8,7 @@ from keras import ops
 
 from tfoverparam import matrix_functions
 from tfoverparam.arguments import check_finite
+from tfoverparam.matrix_functions.balance import balanced_split
 
 
 class KernelFactors:
@@ -55,7 +56,7 @@ class KernelFactors:
             variable.assign(value)
 
     def values(self, kernel, balanced=True, seed=0):
-        """The values that `assign` gives to the factors, a list of tensors."""
+        """The values that `assign` gives to the factors, a list of tensors or arrays."""
         try:
             kernel = ops.convert_to_tensor(kernel)
         except (TypeError, ValueError) as error:
@@ -65,7 +66,8 @@ class KernelFactors:
                 f"`kernel` must have the shape {self.view.shape}. "
                 f"Received: a kernel of shape {tuple(kernel.shape)}"
             )
-        return factor_values(self.view, kernel, self.widths, balanced, seed, self.name)
+        check_finite(self.name, kernel)
+        return factor_values(self.view, kernel, self.widths, balanced, seed)()
 
     def imbalance(self):
         """See `matrix_functions.imbalance`."""
@@ -100,16 +102,19 @@ class KernelFactors:
         return functools.reduce(np.matmul, [_on_host(each, dtype) for each in self.variables])
 
 
-def factor_values(view, kernel, widths, balanced, seed, name):
-    """Values of factors that multiply to `kernel`; see `KernelFactors.assign`."""
-    check_finite(name, kernel)
+def factor_values(view, kernel, widths, balanced, seed):
+    """A function to values of factors that multiply to `kernel`; see `KernelFactors.assign`.
+
+    The backend is done with: the function may be called in a thread of its own.
+    """
     matrices = view.to_matrices(kernel)
     # No less than the factors hold, whose rounding is then all by which the product is off.
     is_double = keras.backend.standardize_dtype(kernel.dtype) == "float64"
     matrices = ops.cast(matrices, "float64" if is_double else "float32")
-    if not balanced:
-        return identity_factors(matrices, widths)
-    return matrix_functions.balanced_factors(matrices, len(widths) + 1, widths, seed)
+    if balanced:
+        return balanced_split(matrices, widths, seed)
+    values = identity_factors(matrices, widths)
+    return lambda: values
 
 
 def identity_factors(matrices, widths):

@@ -1,5 +1,6 @@
 """Balanced factors (Equation 7), and the distance from balance."""
 
+import functools
 from collections.abc import Sequence
 
 import keras
@@ -16,6 +17,9 @@ from tfoverparam.arguments import (
     hidden_widths,
 )
 from tfoverparam.lapack import one_thread
+
+# Entries of a kernel that are float64 at a time, if it is not wide: 4 MiB.
+_BLOCK = 2**19
 
 
 def balanced_factors(
@@ -62,42 +66,68 @@ def balanced_factors(
     check_matrices("kernel", kernel)
     if depth == 1:
         return [kernel]
-    *stack, d, k = kernel.shape
+    d, k = kernel.shape[-2:]
     widths = hidden_widths(checked_hidden_widths("hidden_units", hidden_units, depth), depth, d, k)
     check_finite("`kernel`", kernel)
+    factors = balanced_split(kernel, widths, seed)()
+    dtype = keras.backend.standardize_dtype(kernel.dtype)
+    return [ops.cast(ops.convert_to_tensor(factor), dtype) for factor in factors]
+
+
+def balanced_split(kernel, widths, seed):
+    """A function of nothing to what `balanced_factors` returns, as arrays of float32 or tensors.
+
+    The backend is done with: the function may be called in a thread of its own.
+    """
+    if not widths:
+        return lambda: [kernel]
+    *stack, d, k = kernel.shape
     rank = min(d, k, *widths)
     dtype = keras.backend.standardize_dtype(kernel.dtype)
     working_dtype = dtype if dtype == "float64" else "float32"
     gaussians = keras.random.normal((*stack, sum(widths), rank), seed=seed, dtype=working_dtype)
-    # `keras.ops` has NumPy's names, so what follows runs on the host as on the backend.
-    xp = ops if dtype == "float64" or is_traced(kernel) else np
-    if xp is np:
-        kernel, gaussians = (
-            ops.convert_to_numpy(each).astype("float64") for each in (kernel, gaussians)
-        )
-        first, u, s, v, last = _singular_value_decomposition(kernel)
-    else:
+    if dtype == "float64" or is_traced(kernel):
         u, s, vt = ops.svd(ops.cast(kernel, working_dtype), full_matrices=False)
-        first, v, last = None, ops.swapaxes(vt, -1, -2), None
-    root = s[..., None, :rank] ** (1 / depth)
+        factors = _factors(ops, u, s, ops.swapaxes(vt, -1, -2), gaussians, widths)
+        return lambda: factors
+    return functools.partial(
+        _split_on_host, ops.convert_to_numpy(kernel), ops.convert_to_numpy(gaussians), widths
+    )
+
+
+def _split_on_host(kernel, gaussians, widths):
+    first, u, s, v, last = _singular_value_decomposition(kernel)
+    factors = _factors(np, u, s, v, gaussians, widths)
+    if first is not None:
+        factors[0] = _product(first, factors[0])
+    if last is not None:
+        transposed = _product(np.swapaxes(last, -1, -2), np.swapaxes(factors[-1], -1, -2))
+        factors[-1] = np.swapaxes(transposed, -1, -2)
+    return [np.ascontiguousarray(factor, "float32") for factor in factors]
+
+
+def _factors(xp, u, s, v, gaussians, widths):
+    """The balanced factors of `u diag(s) v'`; `keras.ops` has NumPy's names, so `xp` is either."""
+    rank = gaussians.shape[-1]
+    root = s[..., None, :rank] ** (1 / (len(widths) + 1))
     frames = [u[..., :rank]]
     first_row = 0
     for width in widths:
-        with one_thread():
-            q, r = xp.linalg.qr(gaussians[..., first_row : first_row + width, :])
-        # The sign of R's diagonal is a convention of the QR routine: without it, Q is uniform.
-        frames.append(xp.where(_diagonal(r, xp) < 0, -q, q))
+        frames.append(_rotation(gaussians[..., first_row : first_row + width, :], s.dtype, xp))
         first_row += width
     frames.append(v[..., :rank])
-    factors = [
+    return [
         xp.matmul(left * root, xp.swapaxes(right, -1, -2))
         for left, right in zip(frames[:-1], frames[1:])
     ]
-    if first is not None:
-        factors[0] = xp.matmul(first, factors[0])
-    if last is not None:
-        factors[-1] = xp.matmul(factors[-1], last)
-    return [ops.cast(ops.convert_to_tensor(factor), dtype) for factor in factors]
+
+
+def _rotation(gaussians, dtype, xp):
+    """Matrices with orthonormal columns, uniformly distributed."""
+    with one_thread():
+        q, r = xp.linalg.qr(gaussians.astype(dtype) if xp is np else gaussians)
+    # The sign of R's diagonal is a convention of the QR routine: without it, Q is uniform.
+    return q * xp.sign(_diagonal(r, xp))
 
 
 def is_traced(tensor):
@@ -125,7 +155,7 @@ def _singular_value_decomposition(kernel):
     1e-8 of the largest singular value, is dropped.
 
     Args:
-        kernel: Array of float64, of shape `(..., d, k)`.
+        kernel: Array of shape `(..., d, k)`.
 
     Returns:
         A tuple `(first, u, s, v, last)` with `U = first u` and `V' = v' last`, where `first` and
@@ -134,7 +164,7 @@ def _singular_value_decomposition(kernel):
     if kernel.shape[-2] < kernel.shape[-1]:
         first, v, s, u, _ = _singular_value_decomposition(np.swapaxes(kernel, -1, -2))
         return None, u, s, v, None if first is None else kernel
-    gram = np.swapaxes(kernel, -1, -2) @ kernel
+    gram = sum(np.swapaxes(rows, -1, -2) @ rows for rows in _in_float64(kernel))
     with one_thread():
         squares, v = np.linalg.eigh(gram)
     v = v[..., ::-1]  # the largest singular value comes first
@@ -142,9 +172,22 @@ def _singular_value_decomposition(kernel):
     if np.all(s[..., -1] > 1e-4 * s[..., 0]):
         return kernel, v / s[..., None, :], s, v, None
     with one_thread():
-        q, r = np.linalg.qr(kernel @ v)
+        q, r = np.linalg.qr(kernel.astype("float64") @ v)
     s = _diagonal(r, np)
     return None, np.where(s < 0, -q, q), np.abs(s)[..., 0, :], v, None
+
+
+def _product(kernel, matrices):
+    """Of float32, multiplied in float64."""
+    rows = [(each @ matrices).astype("float32") for each in _in_float64(kernel)]
+    return np.concatenate(rows, axis=-2)
+
+
+def _in_float64(kernel):
+    """The rows of an array, or of a stack, a few MiB or as many as there are columns at a time."""
+    step = max(kernel.shape[-1], _BLOCK * kernel.shape[-2] // kernel.size)
+    for first in range(0, kernel.shape[-2], step):
+        yield kernel[..., first : first + step, :].astype("float64")
 
 
 def imbalance(factors: Sequence[Tensor]) -> Tensor:
