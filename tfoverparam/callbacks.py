@@ -249,8 +249,9 @@ class BalanceMonitor(keras.callbacks.Callback):
 
     def _warn_of_overflow(self):
         optimizer = getattr(self.model, "optimizer", None)
-        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        if self._warned_of_overflow or not scaled or not optimizer.built:
+        if self._warned_of_overflow:
+            return
+        if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or not optimizer.built:
             return
         # It is halved where a step is not finite. Below 1 it is not the cause of that.
         scale = float(optimizer.dynamic_scale)
