@@ -41,7 +41,14 @@ RESULTS = cli.ROOT / "results"
 ITERATIONS = 100
 CONVNET_ITERATIONS = 40  # each costs as much as thousands of the others
 LARGEST = 0.5
-REGRESSION = ("figure2", "figure3", "figure4_left", "figure4_right", "figure5_left")
+REGRESSION = (
+    "figure2",
+    "figure3",
+    "figure4_left",
+    "figure4_right",
+    "figure5_left",
+    "horizon",
+)
 FIGURES = ("figure1", *REGRESSION, "figure5_right", "robustness")
 LINE = "{:<15}{:<21}{:>7}{:>8}{:>9}{:>17}{:>11}  {}"
 

@@ -14,6 +14,7 @@ from reproduce import (
     figure4_right,
     figure5_left,
     figure5_right,
+    horizon,
     networks,
     robustness,
 )
@@ -23,7 +24,7 @@ from reproduce.harness import cli, config, records
 EXPERIMENTS = {
     **{
         module.FIGURE.name: module.FIGURE
-        for module in (figure2, figure3, figure4_left, figure4_right, figure5_left)
+        for module in (figure2, figure3, figure4_left, figure4_right, figure5_left, horizon)
     },
     "figure5_right": figure5_right.Figure(),
     "networks": networks.Networks(),
