@@ -20,6 +20,7 @@ NAME = "sabotages"
 STEPS = "tests/reproduce/mnist_convnet/test_steps.py::test_"
 NUMBERS = "tests/reproduce/test_numbers.py::test_"
 MEDIANS = "tests/reproduce/test_medians.py::test_"
+DYNAMICS = "tests/tfoverparam/test_factor_dynamics.py::test_"
 SECONDS = 200  # of the processor, that tests may take
 
 
@@ -195,7 +196,7 @@ SABOTAGES = [
         "tfoverparam/factor_dynamics.py",
         'np.finfo("float64").eps',
         'np.finfo("float32").eps',
-        "tests/tfoverparam/test_factor_dynamics.py::test_directions_in_which_the_product_is_small_but_not_zero",
+        DYNAMICS + "directions_in_which_the_product_is_small_but_not_zero",
     ),
 ]
 
