@@ -314,7 +314,6 @@ def noticed(found, by_line, seconds, folders, left_out):
 def main(arguments=None):
     """The command."""
     # Once for all: see `in_a_fork`.
-    import hypothesis  # noqa: F401
     import keras  # noqa: F401  # with TensorFlow
     import tensorflow_datasets  # noqa: F401
 
