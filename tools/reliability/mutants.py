@@ -13,6 +13,7 @@ reason. From a sample the share that is noticed is estimated, with Wilson's 95% 
 import concurrent.futures
 import dataclasses
 import difflib
+import gc
 import json
 import math
 import multiprocessing
@@ -196,6 +197,7 @@ def in_a_fork(function, *arguments, seconds=None):
     """
 
     def limited():
+        gc.freeze()  # What is imported is no garbage, and takes a second to look through.
         if seconds is not None:
             resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds),) * 2)
         function(*arguments)
@@ -213,6 +215,7 @@ def in_a_fork(function, *arguments, seconds=None):
 def run_pytest(folder, options, output, plugins=()):
     """Ends the process with pytest's exit status; its output goes to a file."""
     os.chdir(folder)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # They take longer than many a test.
     sys.path[:] = [str(folder), *(path for path in sys.path if path not in ("", str(ROOT)))]
     with open(output, "w", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
@@ -242,7 +245,16 @@ def tests_by_line(folder, tests, files):
     os.environ["COVERAGE_FILE"] = str(folder / "coverage")
     packages = [f"--cov={package}" for package in sorted({file.split("/")[0] for file in files})]
     tests = [str(path) for each in tests for path in sorted(folder.glob(each))]
-    options = ["-m", "not slow", *tests, *packages, "--cov-context=test", "--cov-report="]
+    options = [
+        "-m",
+        "not slow",
+        *tests,
+        *packages,
+        "-p",
+        "pytest_cov",
+        "--cov-context=test",
+        "--cov-report=",
+    ]
     output, path = folder / "output.txt", folder / "seconds.json"
     if in_a_fork(run_pytest, folder, options, output, [Seconds(path)]) != 0:
         sys.exit(f"{output.read_text('utf-8')}\nThe tests do not pass without a mutation.")
