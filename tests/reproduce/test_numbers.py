@@ -60,17 +60,23 @@ def least(task, p):
 
 @pytest.mark.parametrize("p", [2, 4])
 def test_the_optimum_and_the_loss_at_zero_of_a_regression(p, work):
-    run = linear_networks.Run(p=p, depth=1, learning_rate=1e-4, seed=0)
-    settings = {**dataclasses.asdict(run), "steps": 3, "flow": False}
+    run = linear_networks.Run(p=p, depth=1, learning_rate={2: 1e-3, 4: 2e-5}[p], seed=0)
+    settings = {**dataclasses.asdict(run), "steps": 6, "flow": False}
     ((_, curves, results),) = next(
         regression_runs.train([Run("1-layer", 0, settings, PANELS[p])], task(), work, [PANELS[p]])
     )
     best = least(task(), p)
     assert results["optimum"] == pytest.approx(best, rel=1e-5)
     assert results["at_zero"] == pytest.approx(np.mean(task().targets ** p) - best, rel=1e-5)
-    w = linear_networks.initial_factors(run, 3)[0][:, 0]
-    start = np.mean((task().features @ w - task().targets) ** p) - best
-    assert curves[PANELS[p]][0] == [0, pytest.approx(start, rel=1e-5)]
+    w, expected = linear_networks.initial_factors(run, 3)[0][:, 0], []
+    for t in range(7):
+        residuals = task().features @ w - task().targets
+        expected.append([t, pytest.approx(np.mean(residuals**p) - best, rel=1e-5)])
+        w = w - run.learning_rate * p / 40 * task().features.T @ residuals ** (p - 1)
+    assert curves[PANELS[p]] == expected
+    # Below 99% of the distance at zero.
+    left = results["left_plateau_at"]
+    assert expected[left - 1][1].expected > 0.99 * results["at_zero"] > expected[left][1].expected
 
 
 def test_the_longest_step_of_a_flow_is_1_where_descent_is_about_to_diverge():
@@ -87,7 +93,7 @@ def test_the_longest_step_of_a_flow_is_1_where_descent_is_about_to_diverge():
     for _ in range(40):
         middle = (low + high) / 2
         low, high = (low, middle) if grows(middle) else (middle, high)
-    for factor in (0.5, 2.0):
+    for factor in (0.5, 1.5):
         run = linear_networks.Run(p=2, depth=1, learning_rate=factor * low, seed=0)
         _, stability = regression_runs.flow(run, task(), [0, 1, 10])
         assert stability["longest_step"] == pytest.approx(factor, rel=1e-5)

@@ -1,11 +1,13 @@
 """Tests of the tables of docs/reliability.md."""
 
+import datetime
 import re
 
 import pytest
 
 from tools.reliability import table
 
+DATE = r"\d{4}-\d\d-\d\d"
 DOCUMENT = """before
 <!-- kills: written by python -m tools.reliability.kills --write -->
 old
@@ -35,7 +37,8 @@ def test_rows_that_do_not_hold_are_written_and_end_the_script(capsys, tmp_path, 
     command = "`python -m tools.reliability.disks --count 3`"
     assert f"| one\\|two | 3 | 3 | 1.2e-07 | {command} |\n" in printed
     assert f"| other | 2 | 1 |  | {command} |\n" in printed
-    assert printed in table.DOCUMENT.read_text()
+    line = table.measured(datetime.date.today(), table.VERSION.read_text("utf-8"))
+    assert f"--write -->\n{line}{printed}" in table.DOCUMENT.read_text()
 
 
 def test_what_the_document_says_was_tried_held_and_can_be_repeated():
@@ -46,9 +49,10 @@ def test_what_the_document_says_was_tried_held_and_can_be_repeated():
     shares = {"coverage": 0.9, "mutants": 0.80}
     for name, text in sections:
         assert (table.DOCUMENT.parents[1] / f"tools/reliability/{name}.py").is_file()
-        rows = text.removeprefix(table.HEADER).splitlines()
-        assert text.startswith(table.HEADER) and rows
-        for line in rows:
+        measured = rf"Measured on {DATE}, version \d+\.\d+\.\d+\.\n\n{re.escape(table.HEADER)}"
+        rows = re.fullmatch(rf"{measured}((?:\|.*\n)+)", text)
+        assert rows, f"{name}: {text[:300]}"
+        for line in rows[1].splitlines():
             _, what, tried, held, _, command, _ = re.split(r"(?<!\\)\|", line)
             # What rounding parts is told, not asked for: the text above the table says why.
             is_told = what.startswith(" main job on two workers, float32: ")

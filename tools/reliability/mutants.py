@@ -1,17 +1,19 @@
 """Mutation testing: is a wrong sign, number or comparison in the mathematics noticed by a test?
 
-    python -m tools.reliability.mutants
-    python -m tools.reliability.mutants --only claims --sample 200
+    python -m tools.reliability.mutants                           all of them: half a day
+    python -m tools.reliability.mutants --sample 60 --seed 1      of each package, drawn at random
+    python -m tools.reliability.mutants --only claims             files with this in their path
 
 Cosmic Ray's operators change one thing at a time in the files with the library's mathematics, and
 with that of the experiments. For each such mutant those tests run that execute the changed lines,
 the shortest first, until one fails. What no test notices must be listed in survivors.yaml, with the
-reason.
+reason. From a sample the share that is noticed is estimated, with Wilson's 95% interval.
 """
 
 import concurrent.futures
 import dataclasses
 import difflib
+import gc
 import json
 import math
 import multiprocessing
@@ -19,9 +21,11 @@ import os
 import pathlib
 import queue
 import random
+import resource
 import shutil
 import sys
 import tempfile
+from typing import NamedTuple
 
 import pytest
 from tqdm import tqdm
@@ -37,13 +41,23 @@ SURVIVORS = pathlib.Path(__file__).with_name("survivors.yaml")
 class Suite:
     """Files that are mutated, as patterns of paths; the tests that are to notice; and how often."""
 
+    name: str
     files: tuple[str, ...]
     tests: tuple[str, ...]  # patterns, too
-    needed: float  # of the mutants of a file
+    needed: float  # of the mutants
+
+
+class Mutant(NamedTuple):
+    """A changed file: its path, the first changed line, and its source."""
+
+    file: str
+    line: int
+    source: str
 
 
 SUITES = (
     Suite(
+        "tfoverparam",
         (
             "tfoverparam/matrix_functions/*.py",
             "tfoverparam/layers/factorized_dense.py",
@@ -60,6 +74,7 @@ SUITES = (
         0.85,
     ),
     Suite(
+        "reproduce/claims",
         ("reproduce/claims/*.py",),
         (
             "tests/reproduce/test_claims_*.py",
@@ -71,12 +86,14 @@ SUITES = (
         0.80,
     ),
     Suite(
+        "reproduce/linear_networks",
         ("reproduce/linear_networks/*.py",),
         ("tests/reproduce/linear_networks", "tests/reproduce/test_verify.py"),
         0.80,
     ),
     Suite(
-        ("reproduce/regression/*.py", "reproduce/speedups/*.py"),
+        "reproduce/regression",
+        ("reproduce/regression/*.py", "reproduce/speedups/measurement.py"),
         (
             "tests/reproduce/test_regression.py",
             "tests/reproduce/test_numbers.py",
@@ -87,6 +104,7 @@ SUITES = (
         0.80,
     ),
     Suite(
+        "reproduce/mnist_convnet",
         ("reproduce/mnist_convnet/[!r]*.py",),  # all but replicas.py, whose tests are slow
         (
             "tests/reproduce/mnist_convnet",
@@ -98,45 +116,62 @@ SUITES = (
 )
 # Of numbers with a fraction these are errors whatever the tests: nothing would be learned.
 LEFT_OUT = ("BitOr", "BitAnd", "BitXor", "RShift", "LShift", "Invert", "USub_Not")
-TIMES = 3  # what all tests take without a mutation: a mutant that takes longer is noticed
+# A mutant is noticed, too, if its tests take so many times as long as without it, in seconds of the
+# processor and beyond what the start takes: on a busy machine nothing else takes longer.
+TIMES, START = 3, 60
+WAITING = 20  # times as many by the clock: a process that waits uses none of the processor
 KNOWN = ROOT / "runs" / "mutants.json"
 
 
-def mutants(file):
-    """Every mutant of a file, once: a dict from its name to its first changed line and source.
-
-    The name is the same as long as the changed lines are.
-    """
+def places(file):
+    """Where Cosmic Ray's operators change a file: triples of it, the operator, and a number."""
     import cosmic_ray.plugins
     from cosmic_ray.ast import ast_nodes, get_ast
+
+    nodes = list(ast_nodes(get_ast((ROOT / file).read_text(encoding="utf-8"))))
+    found = []
+    for name in cosmic_ray.plugins.operator_names():
+        operator = cosmic_ray.plugins.get_operator(name)
+        if not name.endswith(LEFT_OUT) and not operator.arguments():
+            count = sum(len(list(operator().mutation_positions(node))) for node in nodes)
+            found += [(file, operator(), number) for number in range(count)]
+    return found
+
+
+def mutants(places, count=None):
+    """Every mutant of these places, or the first so many: a dict from its name to a `Mutant`.
+
+    The name is the same as long as the changed lines are, and their order in the file.
+    """
     from cosmic_ray.mutating import mutate_code
 
-    source = (ROOT / file).read_text(encoding="utf-8")
-    nodes = list(ast_nodes(get_ast(source)))
-    found = {}
-    for name in cosmic_ray.plugins.operator_names():
-        operator_class = cosmic_ray.plugins.get_operator(name)
-        if name.endswith(LEFT_OUT) or operator_class.arguments():
+    found: dict[str, Mutant] = {}
+    for file, operator, number in places:
+        if len(found) == count:
+            break
+        source = (ROOT / file).read_text(encoding="utf-8")
+        mutated = mutate_code(source, operator, number)
+        if mutated in (None, source) or not is_python(mutated):
             continue
-        operator = operator_class()
-        count = sum(len(list(operator.mutation_positions(node))) for node in nodes)
-        for occurrence in range(count):
-            mutated = mutate_code(source, operator, occurrence)
-            if mutated not in (None, source):
-                found[mutated] = next(
-                    number
-                    for number, (old, new) in enumerate(
-                        zip(source.splitlines(), mutated.splitlines()), start=1
-                    )
-                    if old != new and old.strip()  # blank lines go with a decorator
-                )
-    result: dict[str, tuple] = {}
-    for mutated, line in found.items():
-        name = "\n".join([file, *change(source, mutated)])
-        while name in result:
-            name += "\n(at another place)"
-        result[name] = line, mutated
-    return result
+        lines = [line.strip() for line in source.splitlines()]
+        line = next(
+            at
+            for at, (old, new) in enumerate(zip(lines, mutated.splitlines()))
+            if old != new.strip() and old  # blank lines go with a decorator
+        )
+        elsewhere = ["(at another place)"] * lines[:line].count(lines[line])
+        name = "\n".join([file, *change(source, mutated), *elsewhere])
+        found[name] = Mutant(file, line + 1, mutated)
+    return found
+
+
+def is_python(source):
+    """Whether a file can be compiled at all: `{**a}` with another operator cannot."""
+    try:
+        compile(source, "mutant", "exec")
+    except SyntaxError:
+        return False
+    return True
 
 
 def matching(patterns):
@@ -145,11 +180,15 @@ def matching(patterns):
     return [str(path.relative_to(ROOT)) for path in paths if path.name != "__init__.py"]
 
 
-def sampled(found, number):
-    """Some of the mutants, the same each time; all of them where `number` is None or larger."""
-    if number is None or number >= len(found):
-        return found
-    return {name: found[name] for name in random.Random(0).sample(sorted(found), number)}
+def wilson(held, tried):
+    """The 95% interval of a share, of so many drawn at random (Wilson 1927).
+
+    >>> [round(end, 3) for end in wilson(9, 10)]
+    [0.596, 0.982]
+    """
+    z = 1.959964
+    middle, half = held + z**2 / 2, z * math.sqrt(held * (tried - held) / tried + z**2 / 4)
+    return (middle - half) / (tried + z**2), (middle + half) / (tried + z**2)
 
 
 def change(source, mutated):
@@ -160,14 +199,22 @@ def change(source, mutated):
 
 
 def in_a_fork(function, *arguments, seconds=None):
-    """Calls the function in a process of its own: its exit status, None if it took too long.
+    """Calls the function in a process of its own: its exit status; not 0 if it took too long.
 
-    TensorFlow, which takes seconds to import, is imported already, and has not been used.
+    That is, so many seconds of the processor. TensorFlow, which takes seconds to import, is
+    imported already, and has not been used.
     """
-    process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
+
+    def limited():
+        gc.freeze()  # What is imported is no garbage, and takes a second to look through.
+        if seconds is not None:
+            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds),) * 2)
+        function(*arguments)
+
+    process = multiprocessing.get_context("fork").Process(target=limited)
     process.start()
     try:
-        process.join(seconds)
+        process.join(None if seconds is None else WAITING * seconds)
         return process.exitcode
     finally:
         process.kill()
@@ -177,6 +224,7 @@ def in_a_fork(function, *arguments, seconds=None):
 def run_pytest(folder, options, output, plugins=()):
     """Ends the process with pytest's exit status; its output goes to a file."""
     os.chdir(folder)
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # They take longer than many a test.
     sys.path[:] = [str(folder), *(path for path in sys.path if path not in ("", str(ROOT)))]
     with open(output, "w", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
@@ -200,13 +248,22 @@ class Seconds:
 def tests_by_line(folder, tests, files):
     """Runs tests once: a dict from file and line to those that execute it, shortest first.
 
-    And how many seconds they took, all together. Lines that are executed when the file is
-    imported have the tests of all of its lines.
+    And how many seconds each took. Lines that are executed when the file is imported have the tests
+    of all of its lines.
     """
     os.environ["COVERAGE_FILE"] = str(folder / "coverage")
     packages = [f"--cov={package}" for package in sorted({file.split("/")[0] for file in files})]
     tests = [str(path) for each in tests for path in sorted(folder.glob(each))]
-    options = ["-m", "not slow", *tests, *packages, "--cov-context=test", "--cov-report="]
+    options = [
+        "-m",
+        "not slow",
+        *tests,
+        *packages,
+        "-p",
+        "pytest_cov",
+        "--cov-context=test",
+        "--cov-report=",
+    ]
     output, path = folder / "output.txt", folder / "seconds.json"
     if in_a_fork(run_pytest, folder, options, output, [Seconds(path)]) != 0:
         sys.exit(f"{output.read_text('utf-8')}\nThe tests do not pass without a mutation.")
@@ -222,7 +279,7 @@ def tests_by_line(folder, tests, files):
         for line, tests in lines.items():
             chosen = {test.partition("|")[0] for test in (set(tests) - {""} or of_file)}
             found[file, line] = sorted(chosen, key=seconds.get)
-    return found, sum(seconds.values())
+    return found, seconds
 
 
 def copy_of_checkout(folder):
@@ -231,31 +288,34 @@ def copy_of_checkout(folder):
     return shutil.copytree(ROOT, folder, ignore=ignored, dirs_exist_ok=True)
 
 
-def is_noticed(folder, file, mutated, tests, seconds):
+def is_noticed(folder, mutant, tests, seconds):
     """Whether one of these tests fails, or takes forever, with the mutated file."""
-    (folder / file).write_text(mutated, encoding="utf-8")
+    (folder / mutant.file).write_text(mutant.source, encoding="utf-8")
     try:
         return in_a_fork(run_pytest, folder, tests, folder / "output.txt", seconds=seconds) != 0
     finally:
-        shutil.copy(ROOT / file, folder / file)
+        shutil.copy(ROOT / mutant.file, folder / mutant.file)
 
 
-def noticed(file, found, by_line, seconds, folders, left_out):
-    """The names of the mutants that a test notices, within so many seconds.
+def noticed(found, by_line, seconds, folders, left_out):
+    """The names of the mutants that a test notices; `seconds` of each without them.
 
     Those of `KNOWN` are not tested again, and those `left_out` not at all.
     """
 
     def one(name):
-        line, mutated = found[name]
+        file, line, _ = found[name]
         # A statement that goes on over several lines is executed at its first.
         before = [number for other, number in by_line if other == file and number <= line]
         tests = by_line[file, max(before)] if before else []
         if not tests:
             return None
         folder = folders.get()
-        failed = is_noticed(folder, file, mutated, tests, seconds)
+        limit = START + TIMES * sum(seconds[test] for test in tests)
+        failed = is_noticed(folder, found[name], tests, limit)
         folders.put(folder)
+        if not failed:
+            print(f"\nSurvives:\n{name}\n", flush=True)
         return name if failed else None
 
     known = set(json.loads(KNOWN.read_text(encoding="utf-8"))) if KNOWN.exists() else set()
@@ -263,7 +323,7 @@ def noticed(file, found, by_line, seconds, folders, left_out):
     with concurrent.futures.ThreadPoolExecutor(folders.qsize()) as pool:
         running = [pool.submit(one, name) for name in missing]
         try:
-            for each in tqdm(concurrent.futures.as_completed(running), file, len(missing)):
+            for each in tqdm(concurrent.futures.as_completed(running), total=len(missing)):
                 known |= {each.result()} - {None}
                 KNOWN.parent.mkdir(exist_ok=True)
                 KNOWN.write_text(json.dumps(sorted(known)), encoding="utf-8")
@@ -274,7 +334,9 @@ def noticed(file, found, by_line, seconds, folders, left_out):
 
 def main(arguments=None):
     """The command."""
-    import keras  # noqa: F401  # with TensorFlow, once for all: see `in_a_fork`
+    # Once for all: see `in_a_fork`.
+    import keras  # noqa: F401  # with TensorFlow
+    import tensorflow_datasets  # noqa: F401
 
     parser = table.parser("mutants", __doc__)
     parser.add_argument(
@@ -286,7 +348,8 @@ def main(arguments=None):
         help=f"keep what {KNOWN} says is noticed, and the listed survivors; test the rest",
     )
     parser.add_argument("--only", default="", help="files with this in their path")
-    parser.add_argument("--sample", type=int, metavar="N", help="mutants of a file, at most")
+    parser.add_argument("--sample", type=int, metavar="N", help="mutants of a package, at random")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
     arguments = parser.parse_args(arguments)
     reasons = yaml.safe_load(SURVIVORS.read_text(encoding="utf-8"))
     if not arguments.resume:
@@ -303,31 +366,44 @@ def main(arguments=None):
                 continue
             baseline = copy_of_checkout(pathlib.Path(tempfile.mkdtemp(dir=work)))
             by_line, seconds = tests_by_line(baseline, suite.tests, files)
-            for file in files:
-                found = sampled(mutants(file), arguments.sample)
-                left_out = set(reasons) if arguments.resume else set()
-                killed = noticed(file, found, by_line, TIMES * seconds, folders, left_out)
-                survivors = set(found) - killed
-                unexplained += sorted(survivors - set(reasons))
-                rows.append(
-                    table.Row(
-                        f"mutants of `{file}` (held: noticed by a test)",
-                        len(found),
-                        len(killed),
-                        f"{len(survivors)} survive, see `tools/reliability/survivors.yaml`",
-                        math.ceil(suite.needed * len(found)),
-                    )
-                )
-    for name in unexplained:
-        print(f"Survives, and is not in {SURVIVORS.name}:\n{name}\n")
+            everywhere = [place for file in files for place in places(file)]
+            if arguments.sample is not None:
+                random.Random(arguments.seed).shuffle(everywhere)
+            found = mutants(everywhere, arguments.sample)
+            left_out = set(reasons) if arguments.resume else set()
+            survivors = set(found) - noticed(found, by_line, seconds, folders, left_out)
+            unexplained += sorted(survivors - set(reasons))
+            rows.append(row(suite, found, survivors, everywhere, arguments.sample))
     options = " ".join(
         f"--{name} {value}"
-        for name, value in (("only", arguments.only), ("sample", arguments.sample))
+        for name, value in (
+            ("only", arguments.only),
+            ("sample", arguments.sample),
+            ("seed", arguments.seed),
+        )
         if value
     )
     table.report("mutants", rows, arguments.write, options)
     if unexplained:
-        sys.exit(f"{len(unexplained)} survivors have no reason in {SURVIVORS.name}")
+        names = "\n\n".join(unexplained)
+        sys.exit(f"{names}\n\nThese survive, and have no reason in {SURVIVORS.name}.")
+
+
+def row(suite, found, survivors, everywhere, sample):
+    """The line of a package; of a sample, with what it says of all."""
+    tried = len(found)
+    held = tried - len(survivors)
+    what, share = f"mutants of {suite.name}", f"{held / tried:.0%}"
+    if sample is not None:
+        what = f"{tried} {what}, at random places of {len(everywhere)}"
+        share += " (95% interval of all: {:.0%} to {:.0%})".format(*wilson(held, tried))
+    return table.Row(
+        f"{what} (held: noticed by a fast test)",
+        tried,
+        held,
+        f"{share}; why not, see `tools/reliability/survivors.yaml`",
+        math.ceil(suite.needed * tried),
+    )
 
 
 if __name__ == "__main__":

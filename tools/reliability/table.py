@@ -6,10 +6,12 @@ python -m tools.reliability.NAME --write    writes them into docs/reliability.md
 
 import argparse
 import dataclasses
+import datetime
 import pathlib
 import re
 import sys
 
+VERSION = pathlib.Path(__file__).parents[2] / "tfoverparam" / "__init__.py"
 DOCUMENT = pathlib.Path(__file__).parents[2] / "docs" / "reliability.md"
 HEADER = (
     "| fault or input | tried | held | largest deviation | command |\n"
@@ -75,10 +77,21 @@ def report(name, rows, write, options=""):
     text = HEADER + "".join(row.markdown(command) for row in rows)
     print(text, end="")
     if write:
+        text = measured(datetime.date.today(), VERSION.read_text("utf-8")) + text
         DOCUMENT.write_text(with_section(DOCUMENT.read_text("utf-8"), name, text), "utf-8")
     failed = [row.what for row in rows if not row.is_met()]
     if failed:
         sys.exit(f"did not hold: {'; '.join(failed)}")
+
+
+def measured(day, source):
+    """The line above a table: when, and of which version, whose `__init__.py` this is.
+
+    >>> measured("2026-11-26", '__version__ = "0.2.0"')
+    'Measured on 2026-11-26, version 0.2.0.\\n\\n'
+    """
+    (version,) = re.findall(r'^__version__ = "(.*)"$', source, re.MULTILINE)
+    return f"Measured on {day}, version {version}.\n\n"
 
 
 def with_section(document, name, text):

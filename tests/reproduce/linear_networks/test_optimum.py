@@ -45,6 +45,13 @@ def test_for_l2_it_is_least_squares():
     np.testing.assert_allclose(kernel, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("step, share", [(-1.5, 1), (-3, 1 / 2), (-5, 1 / 4), (1, 2.0**-20)])
+def test_a_step_that_raises_the_loss_is_halved_until_it_does_not_or_is_tiny(step, share):
+    # The loss is the square of the kernel, which is 1.
+    found = module._line_search(np.ones(1), np.array([step]), np.ones((1, 1)), np.zeros(1), 2)
+    np.testing.assert_allclose(found, 1 + share * step, rtol=1e-12)
+
+
 def test_what_does_not_converge_says_so(monkeypatch):
     monkeypatch.setattr(module, "LARGEST_NUMBER_OF_STEPS", 3)
     with pytest.raises(NotConvergedError, match="after 3 steps"):

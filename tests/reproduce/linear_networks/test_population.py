@@ -308,8 +308,12 @@ def test_starts_depend_on_the_run_alone():
     [
         ({"p": 3}, "even"),
         ({"p": 0}, "even"),
+        ({"p": 12}, "from 2 to 10"),
         ({"depth": 0}, "`depth` must be positive"),
         ({"width": 0}, "`width` must be positive"),
+        ({"width": 10_001}, "for the memory"),
+        ({"depth": 4, "width": 5001}, "for the memory"),
+        ({"seed": -1}, "`seed` must be"),
         ({"learning_rate": float("nan")}, "`learning_rate` must be positive"),
         ({"optimizer": "adamw"}, "`optimizer` must be one of"),
         ({"start": "zero"}, "`start` must be one of"),
@@ -319,6 +323,11 @@ def test_starts_depend_on_the_run_alone():
 def test_a_run_that_makes_no_sense_is_refused(change, message):
     with pytest.raises(ValueError, match=message):
         Run(**{"p": 2, "depth": 1, "learning_rate": 0.1, "seed": 0, **change})
+
+
+def test_the_largest_runs_are_accepted():
+    Run(p=10, depth=1, learning_rate=0.1, seed=0, width=10_000)
+    Run(p=2, depth=4, learning_rate=0.1, seed=0, width=5000)
 
 
 def test_runs_of_several_losses_are_refused(data):

@@ -93,10 +93,10 @@ class Slope(keras.layers.Layer):
     """Its penalty is a weight, whose gradient is 1: its moves are those of the optimizer."""
 
     def build(self, input_shape):
-        self.weight = self.add_weight(shape=(), initializer="zeros", dtype="float64")
+        self.weight = self.add_weight(shape=(), initializer="zeros")
 
     def call(self, inputs, training=False):
-        self.add_loss(self.weight)
+        self.add_loss(self.weight + 0.0)  # no variable: it would be one of the layer
         return tf.zeros((tf.shape(inputs)[0], 10), inputs.dtype)
 
 
@@ -116,6 +116,17 @@ def test_the_rate_drops_at_the_steps_of_the_tutorial():
     np.testing.assert_allclose(rates[steps], 0.01 * 0.95 ** epochs[steps], rtol=1e-6)
     assert list(epochs[858:862]) == [0, 0, 1, 1] and epochs[8590] == 9 and epochs[8594] == 10
     np.testing.assert_allclose(rates, 0.01 * 0.95**epochs, rtol=1e-6)
+
+
+def test_the_log_is_of_every_hundredth_step_right_after_it():
+    network = keras.Sequential([keras.Input((28, 28, 1)), Slope()])
+    training = dataclasses.replace(TRAINING, steps=230, tutorial_seeds=True)
+    found, log = mnist_convnet.descend(network, training, Data)
+    assert [step for step, _ in log] == [0, 100, 200] and len(found) == 230
+    # Of a `Slope` all batches have the same loss, until the next step.
+    assert [loss for _, loss in log] == [pytest.approx(found[t + 1, 0]) for t in (0, 100, 200)]
+    other = dataclasses.replace(training, tutorial_seeds=False, steps=2)
+    assert mnist_convnet.descend(network, other, Data)[1] == []
 
 
 def test_momentum_is_that_of_the_tutorial_in_the_loop_too():
