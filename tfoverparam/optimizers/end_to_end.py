@@ -69,7 +69,7 @@ class EndToEnd(keras.optimizers.Optimizer):
             predicates of a variable, or a list of these. Defaults to `None`: every variable of
             rank 2 or more that is called a kernel, except those whose path contains `depthwise`.
         refresh_every: Steps between two in which the singular bases are followed. In between,
-            the direction is taken in them as they stand, which costs 4 products. Defaults to `1`.
+            the direction is taken in them as they stand: 4 products, 2 at depth 2. Defaults to `1`.
         grafting: Whether each direction is scaled to the length (Frobenius norm) of its
             gradient, kernel by kernel, so that a learning rate that was tuned without the rule
             keeps its meaning. Defaults to `False`, the paper's rule.

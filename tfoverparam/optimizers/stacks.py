@@ -21,6 +21,7 @@ class Stack:
         shape: `(d, k)`, d >= k. dtype: The dtype that is computed in.
         positions: Of the kernels, among the variables. views: Their views.
         basis: The variables of a `Basis` of the whole stack, or None.
+        roots: At depth 2, where bases stand for some steps: variables of two square roots.
     """
 
     shape: tuple[int, int]
@@ -28,6 +29,7 @@ class Stack:
     positions: list[int] = dataclasses.field(default_factory=list)
     views: list[Any] = dataclasses.field(default_factory=list)
     basis: Any = None
+    roots: Any = ()
 
     @property
     def sizes(self):
@@ -80,6 +82,12 @@ class Stack:
             add("singular_values", *stack, k),
             add("is_left_basis_kept"),
         )
+        # For taller kernels the left root has more entries than is worth it.
+        if depth == 2 and refresh_every > 1 and d < 2 * k:
+            self.roots = (
+                add("left_root", *stack, d, d, initializer=_identity),
+                add("right_root", *stack, k, k, initializer=_identity),
+            )
 
     def direction(self, kernels, gradients, depth, is_refreshed, assign):
         """The direction of each kernel; `assign` takes the bases for the next step."""
@@ -90,21 +98,30 @@ class Stack:
             found = tracked_basis.direction(gradient, tracked_basis.decompose(kernel), depth)
             return self._unstacked(found)
         basis = Basis(*map(ops.convert_to_tensor, self.basis))
+        roots = tuple(map(ops.convert_to_tensor, self.roots))
 
         def follow():
             if tracked_basis.is_tracked(depth):
                 is_to_stand = is_refreshed is not True
-                return tracked_basis.tracked_direction(kernel, gradient, basis, depth, is_to_stand)
-            found = tracked_basis.decompose(kernel)
-            return tracked_basis.direction(gradient, found, depth), found
+                found, new = tracked_basis.tracked_direction(
+                    kernel, gradient, basis, depth, is_to_stand
+                )
+            else:
+                new = tracked_basis.decompose(kernel)
+                found = tracked_basis.direction(gradient, new, depth)
+            return found, *new, *(tracked_basis.square_roots(new) if roots else ())
 
         def stay():
-            return tracked_basis.direction(gradient, basis, depth), basis
+            if roots:
+                found = tracked_basis.direction_of_square_roots(gradient, *roots)
+            else:
+                found = tracked_basis.direction(gradient, basis, depth)
+            return found, *basis, *roots
 
         # Computed under the condition, assigned outside: on some backends a branch of a condition
         # cannot assign.
-        found, basis = choose(is_refreshed, follow, stay)
-        for variable, value in zip(self.basis, basis):
+        found, *state = choose(is_refreshed, follow, stay)
+        for variable, value in zip((*self.basis, *self.roots), state):
             assign(variable, value)
         return self._unstacked(found)
 
