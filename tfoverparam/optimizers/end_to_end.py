@@ -166,7 +166,7 @@ class EndToEnd(WrappingOptimizer):
                 _warn_if_zero(variables[position])
             self._stacks = stacks_of(targets, variables)
             for stack in self._stacks:
-                stack.add_basis(self.add_variable, self.depth, self.refresh_every)
+                stack.add_basis(self.add_variable, self.depth, self.refresh_every, variables)
 
     def apply(self, grads: Sequence[Tensor], trainable_variables: Any = None) -> None:
         self.inner_optimizer.apply(*self._directions(grads, trainable_variables))

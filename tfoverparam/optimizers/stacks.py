@@ -59,35 +59,59 @@ class Stack:
             for part, view in zip(parts, self.views)
         ]
 
-    def add_basis(self, add_variable, depth, refresh_every):
+    def add_basis(self, add_variable, depth, refresh_every, variables):
         """Bases are state. As they begin, the first step finds them wrong and makes them anew."""
         d, k = self.shape
+        d_axis, k_axis, mesh = self._layout(variables)
         if k == 1 or not (refresh_every > 1 or tracked_basis.is_tracked(depth)):
             return
         stack = () if self.count == 1 else (self.count,)
 
-        def add(name, *shape, initializer="ones"):
+        def add(name, *shape, axes=None):
+            layout = None
+            if axes and mesh:
+                layout = keras.distribution.TensorLayout((None,) * len(stack) + axes, mesh)
             return add_variable(
                 shape,
-                initializer=initializer,
+                initializer=_Identity() if axes else "ones",
                 dtype=self.dtype,
                 # Every replica computes the same: one of them is stored.
                 aggregation="only_first_replica",
+                layout=layout,
                 name=f"{name}_of_{self.count}_{d}x{k}_{self.dtype}",
             )
 
         self.basis = Basis(
-            add("left_basis", *stack, d, k, initializer=_identity),
-            add("right_basis", *stack, k, k, initializer=_identity),
+            add("left_basis", *stack, d, k, axes=(d_axis, k_axis)),
+            add("right_basis", *stack, k, k, axes=(None, k_axis)),
             add("singular_values", *stack, k),
             add("is_left_basis_kept"),
         )
         # For taller kernels the left root has more entries than is worth it.
         if depth == 2 and refresh_every > 1 and d < 2 * k:
             self.roots = (
-                add("left_root", *stack, d, d, initializer=_identity),
-                add("right_root", *stack, k, k, initializer=_identity),
+                add("left_root", *stack, d, d, axes=(None, d_axis)),
+                add("right_root", *stack, k, k, axes=(None, k_axis)),
             )
+
+    def _layout(self, variables):
+        """Axes of a mesh of devices that the rows and columns lie on, if kernels agree; the mesh.
+
+        Of several axes of a kernel that are one of a matrix, it is the first that may be split.
+        """
+        distribution = keras.distribution.distribution()
+        if distribution is None:
+            return None, None, None
+        found = set()
+        for position, view in zip(self.positions, self.views):
+            layout = distribution.get_variable_layout(variables[position])
+            axes = [None, None]
+            if view.split == view.shape and isinstance(layout, keras.distribution.TensorLayout):
+                axes = [layout.axes[each[0]] for each in (view.rows, view.columns)]
+            d, k = view.matrices_shape[-2:]
+            found.add(tuple(axes if d >= k else axes[::-1]))
+        d_axis, k_axis = found.pop() if len(found) == 1 else (None, None)
+        return d_axis, k_axis, distribution.device_mesh
 
     def direction(self, kernels, gradients, depth, is_refreshed, assign):
         """The direction of each kernel; `assign` takes the bases for the next step."""
@@ -145,6 +169,8 @@ def stacks_of(targets, variables) -> list[Stack]:
     return list(stacks.values())
 
 
-def _identity(shape, dtype=None):
-    # Not broadcast: PyTorch could not write to its elements, which share memory.
-    return ops.zeros(shape, dtype) + ops.eye(*shape[-2:], dtype=dtype)
+class _Identity(keras.initializers.Initializer):
+    # A class: of a function, Keras on JAX cannot make a large variable on several devices.
+    def __call__(self, shape, dtype=None):
+        # Not broadcast: PyTorch could not write to its elements, which share memory.
+        return ops.zeros(shape, dtype) + ops.eye(*shape[-2:], dtype=dtype)
