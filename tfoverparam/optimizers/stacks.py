@@ -62,7 +62,7 @@ class Stack:
     def add_basis(self, add_variable, depth, refresh_every, variables):
         """Bases are state. As they begin, the first step finds them wrong and makes them anew."""
         d, k = self.shape
-        d_axis, k_axis, mesh = self._layout(variables)
+        d_axis, k_axis, mesh = self._device_axes(variables)
         if k == 1 or not (refresh_every > 1 or tracked_basis.is_tracked(depth)):
             return
         stack = () if self.count == 1 else (self.count,)
@@ -94,7 +94,7 @@ class Stack:
                 add("right_root", *stack, k, k, axes=(None, k_axis)),
             )
 
-    def _layout(self, variables):
+    def _device_axes(self, variables):
         """Axes of a mesh of devices that the rows and columns lie on, if kernels agree; the mesh.
 
         Of several axes of a kernel that are one of a matrix, it is the first that may be split.
