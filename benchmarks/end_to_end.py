@@ -36,7 +36,8 @@ from tfoverparam import EndToEnd  # noqa: E402
 STEPS = 10
 # Of a `fit`, whose start takes as long as some steps.
 FIT_STEPS = 50
-RATE = 1e-3
+# Of the first step, which shows how long a step is: so small that the bases stay near.
+RATE = 1e-6
 SHAPES = ((512, 512), (1024, 1024), (3136, 512), (128, 1))
 # Width 128, 4 layers: query, key, value and output of attention, the two maps of the network
 # after it, and the map to the vocabulary.

@@ -8,9 +8,11 @@ that is overridden rather than used.)
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 # The cell of ConvLSTM1D, 2D and 3D has no public name.
 CONV_LSTM_CELL = sys.modules[keras.layers.ConvLSTM1D.__base__.__module__].ConvLSTMCell
@@ -194,3 +196,103 @@ def with_inner(optimizer):
     while optimizer is not None:
         yield optimizer
         optimizer = getattr(optimizer, "inner_optimizer", None)
+
+
+class WrappingOptimizer(keras.optimizers.Optimizer):
+    """An optimizer in front of another, which has the learning rate and all that goes with it.
+
+    Its own weight decay, if any, is set by who inherits it, and applied by `decay`.
+
+    Args:
+        inner_optimizer: A Keras optimizer.
+        name: Name of the optimizer.
+    """
+
+    weight_decay: Any
+
+    def __init__(self, inner_optimizer: keras.optimizers.Optimizer, name: str | None = None):
+        super().__init__(learning_rate=0.0, name=name)
+        self.inner_optimizer = inner_optimizer
+
+    def build(self, variables: Sequence[Any]) -> None:
+        super().build(variables)
+        self.inner_optimizer.build(variables)
+
+    @property
+    def known_variables(self) -> Sequence[Any]:
+        """The variables that the optimizer was built with."""
+        return self._trainable_variables
+
+    def position_of(self, variable: Any) -> int:
+        """The position of a variable among them."""
+        return self._get_variable_index(variable)
+
+    @property
+    def own_iterations(self) -> Any:
+        """The variable that counts this optimizer's own steps."""
+        return self._iterations
+
+    def decay(self, variables: Sequence[Any], factor: float) -> None:
+        """Weight decay as Keras does it, on all backends and strategies, times a factor."""
+        weight_decay, steps = self.weight_decay, self.inner_optimizer.gradient_accumulation_steps
+        self.weight_decay = factor * weight_decay
+        if steps:
+            is_update = ops.equal((self._iterations + 1) % steps, 0)
+            self.weight_decay = self.weight_decay * ops.cast(is_update, "float32")
+        try:
+            self._apply_weight_decay(variables)
+        finally:
+            self.weight_decay = weight_decay
+
+    def exclude_from_weight_decay(
+        self, var_list: Sequence[Any] | None = None, var_names: Sequence[str] | None = None
+    ) -> None:
+        super().exclude_from_weight_decay(var_list, var_names)
+        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        super().set_weights(weights[: len(self._variables)])
+        self.inner_optimizer.set_weights(weights[len(self._variables) :])
+
+    @property
+    def variables(self) -> list[Any]:
+        return self._variables + self.inner_optimizer.variables
+
+    @property
+    def _model_variables_moving_average(self):  # Where `SwapEMAWeights` looks for it.
+        return self.inner_optimizer._model_variables_moving_average
+
+    @property
+    def learning_rate(self) -> Any:
+        """The inner optimizer's learning rate."""
+        return self.inner_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        self.inner_optimizer.learning_rate = learning_rate
+
+    def _get_current_learning_rate(self):
+        return self.inner_optimizer.learning_rate
+
+    @property
+    def loss_scale_factor(self) -> float | None:
+        """The inner optimizer's."""
+        return self.inner_optimizer.loss_scale_factor
+
+    @loss_scale_factor.setter
+    def loss_scale_factor(self, loss_scale_factor: float | None) -> None:
+        # A LossScaleOptimizer around this one sets it to None. So does the constructor of Keras's
+        # class, before there is an inner optimizer.
+        if hasattr(self, "inner_optimizer"):
+            self.inner_optimizer.loss_scale_factor = loss_scale_factor
+
+    @property
+    def iterations(self) -> Any:
+        """The inner optimizer's count of steps."""
+        return self.inner_optimizer.iterations
+
+    def scale_loss(self, loss: Any) -> Any:
+        return self.inner_optimizer.scale_loss(loss)
+
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        self.inner_optimizer.finalize_variable_values(var_list)

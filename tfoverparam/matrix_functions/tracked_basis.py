@@ -106,6 +106,17 @@ def direction(gradient, basis, depth):
     )
 
 
+def square_roots(basis):
+    """`(W W')^(1/2)` and `(W' W)^(1/2)` in a basis: all that the direction at depth 2 takes."""
+    s = ops.abs(basis.s)[..., None, :]
+    return tuple(ops.matmul(each * s, transpose(each)) for each in (basis.u, basis.v))
+
+
+def direction_of_square_roots(gradient, left, right):
+    """`direction` at depth 2, of what `square_roots` returned: 2 products."""
+    return ops.matmul(left, gradient) + ops.matmul(gradient, right)
+
+
 def tracked_direction(kernel, gradient, basis, depth, is_to_stand=False):
     """The direction of the end-to-end rule, and the bases for the next step.
 

@@ -9,6 +9,7 @@ from keras import ops
 
 from tfoverparam.annotations import Tensor
 from tfoverparam.arguments import check_depth, check_positive_integer, check_shape, is_number
+from tfoverparam.keras_private import WrappingOptimizer
 from tfoverparam.matrix_functions.end_to_end import with_length_of
 from tfoverparam.optimizers import apply_to as targets_of
 from tfoverparam.optimizers.stacks import stacks_of
@@ -27,7 +28,7 @@ _INNER_ARGUMENTS = (
 
 
 @keras.saving.register_keras_serializable(package="tfoverparam")
-class EndToEnd(keras.optimizers.Optimizer):
+class EndToEnd(WrappingOptimizer):
     """Moves each kernel as if it were trained as a product of `depth` matrices.
 
     The rule of Arora et al., 2018 (Theorem 1, Equation 10), without the extra parameters: the
@@ -69,7 +70,7 @@ class EndToEnd(keras.optimizers.Optimizer):
             predicates of a variable, or a list of these. Defaults to `None`: every variable of
             rank 2 or more that is called a kernel, except those whose path contains `depthwise`.
         refresh_every: Steps between two in which the singular bases are followed. In between,
-            the direction is taken in them as they stand, which costs 4 products. Defaults to `1`.
+            the direction is taken in them as they stand: 4 products, 2 at depth 2. Defaults to `1`.
         grafting: Whether each direction is scaled to the length (Frobenius norm) of its
             gradient, kernel by kernel, so that a learning rate that was tuned without the rule
             keeps its meaning. Defaults to `False`, the paper's rule.
@@ -143,8 +144,7 @@ class EndToEnd(keras.optimizers.Optimizer):
                 f"None. Received: weight_decay={weight_decay!r} and "
                 f"{type(inner_optimizer).__name__}(weight_decay={inner_optimizer.weight_decay!r})"
             )
-        super().__init__(learning_rate=0.0, name=name)
-        self.inner_optimizer = inner_optimizer
+        super().__init__(inner_optimizer, name=name)
         self.depth = depth
         self.weight_decay: Any = weight_decay
         self.apply_to = apply_to
@@ -157,7 +157,6 @@ class EndToEnd(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        self.inner_optimizer.build(variables)
         targets = targets_of.resolve(self.apply_to, variables)
         self._positions = [target.position for target in targets]
         if self.apply_to is not None:
@@ -167,7 +166,7 @@ class EndToEnd(keras.optimizers.Optimizer):
                 _warn_if_zero(variables[position])
             self._stacks = stacks_of(targets, variables)
             for stack in self._stacks:
-                stack.add_basis(self.add_variable, self.depth, self.refresh_every)
+                stack.add_basis(self.add_variable, self.depth, self.refresh_every, variables)
 
     def apply(self, grads: Sequence[Tensor], trainable_variables: Any = None) -> None:
         self.inner_optimizer.apply(*self._directions(grads, trainable_variables))
@@ -179,7 +178,7 @@ class EndToEnd(keras.optimizers.Optimizer):
     def _directions(self, grads, trainable_variables):
         """The inner optimizer's arguments; then the paper's weight decay, and one step on."""
         if trainable_variables is None:
-            trainable_variables = self._trainable_variables
+            trainable_variables = self.known_variables
         trainable_variables = list(trainable_variables)
         directions = list(grads)
         if len(directions) != len(trainable_variables):
@@ -189,7 +188,7 @@ class EndToEnd(keras.optimizers.Optimizer):
             )
         if not self.built:
             self.build(trainable_variables)
-        given = {self._get_variable_index(v): n for n, v in enumerate(trainable_variables)}
+        given = {self.position_of(v): n for n, v in enumerate(trainable_variables)}
         for stack in self._stacks:
             places = [given.get(position) for position in stack.positions]
             gradients = [None if n is None else directions[n] for n in places]
@@ -200,91 +199,26 @@ class EndToEnd(keras.optimizers.Optimizer):
         if self.weight_decay is not None:
             indices = [given[position] for position in self._positions if position in given]
             moved = [trainable_variables[n] for n in indices if directions[n] is not None]
-            self._apply_weight_decay(moved)
-        self._iterations.assign_add(1)
+            self.decay(moved, self.depth)
+        self.own_iterations.assign_add(1)
         return directions, trainable_variables
 
     def _directions_of(self, stack, gradients):
         """The direction of each kernel of a stack; a gradient that is None counts as zero."""
-        kernels = [ops.stop_gradient(self._trainable_variables[n]) for n in stack.positions]
+        variables = [self.known_variables[n] for n in stack.positions]
+        kernels = [ops.stop_gradient(variable) for variable in variables]
         gradients = [
             ops.zeros_like(kernel) if gradient is None else ops.convert_to_tensor(gradient)
             for kernel, gradient in zip(kernels, gradients)
         ]
-        for n, gradient in zip(stack.positions, gradients):
-            path = self._trainable_variables[n].path
-            check_shape(f"gradient of `{path}`", gradient, self._trainable_variables[n].shape)
-        is_refreshed = self.refresh_every == 1 or self._iterations % self.refresh_every == 0
+        for variable, gradient in zip(variables, gradients):
+            check_shape(f"gradient of `{variable.path}`", gradient, variable.shape)
+        is_refreshed = self.refresh_every == 1 or self.own_iterations % self.refresh_every == 0
         found = stack.direction(kernels, gradients, self.depth, is_refreshed, self.assign)
         directions = [ops.cast(each, gradients[n].dtype) for n, each in enumerate(found)]
         if self.grafting:
             return [with_length_of(*each) for each in zip(gradients, directions)]
         return directions
-
-    def _apply_weight_decay(self, variables):
-        """Keras's, which knows of all backends and strategies, with the factor N."""
-        weight_decay, steps = self.weight_decay, self.inner_optimizer.gradient_accumulation_steps
-        self.weight_decay = self.depth * weight_decay
-        if steps:
-            is_update = ops.equal((self._iterations + 1) % steps, 0)
-            self.weight_decay = self.weight_decay * ops.cast(is_update, "float32")
-        try:
-            super()._apply_weight_decay(variables)
-        finally:
-            self.weight_decay = weight_decay
-
-    def exclude_from_weight_decay(
-        self, var_list: Sequence[Any] | None = None, var_names: Sequence[str] | None = None
-    ) -> None:
-        super().exclude_from_weight_decay(var_list, var_names)
-        self.inner_optimizer.exclude_from_weight_decay(var_list, var_names)
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        super().set_weights(weights[: len(self._variables)])
-        self.inner_optimizer.set_weights(weights[len(self._variables) :])
-
-    @property
-    def variables(self) -> list[Any]:
-        return self._variables + self.inner_optimizer.variables
-
-    @property
-    def _model_variables_moving_average(self):  # Where `SwapEMAWeights` looks for it.
-        return self.inner_optimizer._model_variables_moving_average
-
-    @property
-    def learning_rate(self) -> Any:
-        """The inner optimizer's learning rate."""
-        return self.inner_optimizer.learning_rate
-
-    @learning_rate.setter
-    def learning_rate(self, learning_rate: Any) -> None:
-        self.inner_optimizer.learning_rate = learning_rate
-
-    def _get_current_learning_rate(self):
-        return self.inner_optimizer.learning_rate
-
-    @property
-    def loss_scale_factor(self) -> float | None:
-        """The inner optimizer's."""
-        return self.inner_optimizer.loss_scale_factor
-
-    @loss_scale_factor.setter
-    def loss_scale_factor(self, loss_scale_factor: float | None) -> None:
-        # A LossScaleOptimizer around this one sets it to None. So does the constructor of Keras's
-        # class, before there is an inner optimizer.
-        if hasattr(self, "inner_optimizer"):
-            self.inner_optimizer.loss_scale_factor = loss_scale_factor
-
-    @property
-    def iterations(self) -> Any:
-        """The inner optimizer's count of steps."""
-        return self.inner_optimizer.iterations
-
-    def scale_loss(self, loss: Tensor) -> Tensor:
-        return self.inner_optimizer.scale_loss(loss)
-
-    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        self.inner_optimizer.finalize_variable_values(var_list)
 
     def get_config(self) -> dict[str, Any]:
         return {

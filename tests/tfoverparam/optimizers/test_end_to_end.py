@@ -202,6 +202,10 @@ def test_state_is_one_basis_for_each_shape():
     optimizer.build(variables)
     found = sorted(tuple(each.shape) for each in optimizer.variables if "basis_of" in each.path)
     assert found == [(3, 3, 3), (3, 4, 3), (5, 5), (5, 5)]  # a vector needs none
+    optimizer = EndToEnd(optimizers.SGD(0.1), refresh_every=2)
+    optimizer.build(variables)
+    found = sorted(tuple(each.shape) for each in optimizer.variables if "root_of" in each.path)
+    assert found == [(3, 3, 3), (3, 4, 4), (5, 5), (5, 5)]
 
 
 def test_a_convolution_kernel_is_a_matrix_of_receptive_field_by_output_channels():
