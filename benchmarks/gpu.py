@@ -144,7 +144,9 @@ def gpt(width, layers):
 
 def test():
     """Runs the tests, in several processes if pytest can: the failing ones, and how many passed."""
-    command = [sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider"]
+    # Other versions of the backend, and other plugins of pytest, have warnings of their own.
+    quiet = ["-p", "no:cacheprovider", "-p", "no:benchmark", "-W", "default"]
+    command = [sys.executable, "-m", "pytest", "-q", "-rfE", *quiet]
     if importlib.util.find_spec("xdist"):
         command += ["-n", "8", "--dist", "worksteal"]
     # Processes share the card, most of whose memory JAX would take for one of them. References are

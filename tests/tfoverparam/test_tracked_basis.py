@@ -173,6 +173,25 @@ def test_other_weights_are_noticed_in_the_next_step(shape, change):
         assert relative(found, exact(loaded, gradient, depth)) < 1e-4
 
 
+def test_bases_of_a_decomposition_that_is_only_nearly_orthonormal(monkeypatch):
+    # As those of GPUs are, in float32.
+    random, svd = np.random.default_rng(0), ops.svd
+
+    def inexact(*arguments, **options):
+        u, s, v_t = svd(*arguments, **options)
+        noise = [tensor(1e-4 * random.normal(size=each.shape)) for each in (u, v_t)]
+        return u + noise[0], s, v_t + noise[1]
+
+    monkeypatch.setattr(ops, "svd", inexact)
+    kernel, gradient = random.normal(size=(2, 16, 16))
+    direction, basis = tracked_direction(
+        tensor(kernel), tensor(gradient), decompose(tensor(kernel)), 2
+    )
+    assert relative(ops.convert_to_numpy(direction), exact(kernel, gradient, 2)) < 1e-5
+    u = ops.convert_to_numpy(basis.u)
+    np.testing.assert_allclose(u.T @ u, np.eye(16), atol=2e-6)
+
+
 def test_a_stack_is_its_matrices_one_by_one():
     random = np.random.default_rng(0)
     for shape in SHAPES:

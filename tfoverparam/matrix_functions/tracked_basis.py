@@ -33,6 +33,7 @@ from tfoverparam.matrix_functions.end_to_end import eigenvalues_of_depth, larges
 from tfoverparam.matrix_functions.first_order import (
     TINY,
     choose,
+    orthonormality_defect,
     power_sum,
     prime_factors,
     transpose,
@@ -75,8 +76,10 @@ def decompose(kernel) -> Basis:
     safe = ops.where(is_finite, kernel, ops.zeros_like(kernel))
     scale = largest_entry(safe)
     u, s, v_t = ops.svd(safe / scale, full_matrices=False)
+    # On GPUs singular vectors of float32 are orthonormal to some 1e-4 only.
+    u, v = (each + ops.matmul(each, orthonormality_defect(each)) for each in (u, transpose(v_t)))
     s = ops.where(is_finite[..., 0], s * scale[..., 0], math.nan)
-    return Basis(u, transpose(v_t), s, is_u_needed(s, SPREAD))
+    return Basis(u, v, s, is_u_needed(s, SPREAD))
 
 
 def direction(gradient, basis, depth):
