@@ -210,7 +210,9 @@ class WrappingOptimizer(keras.optimizers.Optimizer):
 
     weight_decay: Any
 
-    def __init__(self, inner_optimizer: keras.optimizers.Optimizer, name: str | None = None):
+    def __init__(
+        self, inner_optimizer: keras.optimizers.Optimizer, name: str | None = None
+    ) -> None:
         super().__init__(learning_rate=0.0, name=name)
         self.inner_optimizer = inner_optimizer
 

@@ -65,6 +65,7 @@ def assert_equal_to_rounding(ours, theirs):
         assert ours == theirs
 
 
+@pytest.mark.slow
 def test_shares_of_two_machines_merge_to_the_whole(command, tmp_path, capsys):
     whole = command("one")
     shares = [command(f"share {i}", "--shard", f"{i}/2") for i in (1, 2)]

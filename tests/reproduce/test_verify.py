@@ -227,6 +227,7 @@ def again(record, images, iterations):
     return convnets.prefixes(record, HALF_WINDOW, images, iterations, bar)
 
 
+@pytest.mark.slow
 def test_a_convnet_that_was_rounded_otherwise_is_not_off(images):
     network = mnist_convnet.build_network(TRAINING)
     convnets._move(network, seed=STEPS)  # none of the starts that it is compared with

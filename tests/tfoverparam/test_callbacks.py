@@ -365,6 +365,7 @@ def test_it_does_not_warn_where_training_moves(arguments):
     assert np.linalg.norm(product(model.get_weights()) - before) > 0.05
 
 
+@pytest.mark.slow
 def test_it_does_not_warn_of_a_trained_model():
     model = linear_model(rate=0.2)
     fit(model, epochs=40)

@@ -115,6 +115,7 @@ def test_the_file_of_a_plain_model_is_split_into_balanced_factors(tmp_path):
     assert max(float(each.layer.imbalance()) for each in factorized) < 1e-5
 
 
+@pytest.mark.slow
 def test_factors_of_another_depth_are_split_anew(tmp_path):
     model = fitted(converted())
     model.save_weights(tmp_path / "model.weights.h5")
@@ -189,7 +190,8 @@ def test_resumed_from_a_saved_model(whole, tmp_path):
     assert_same_weights(fitted(model, epochs=2, initial_epoch=1), whole)
 
 
-@pytest.mark.parametrize("is_whole", [pytest.param(True, marks=pytest.mark.slow), False])
+@pytest.mark.slow
+@pytest.mark.parametrize("is_whole", [True, False])
 def test_resumed_from_a_checkpoint(is_whole, whole, tmp_path):
     path = tmp_path / ("model.keras" if is_whole else "model.weights.h5")
     checkpoint = keras.callbacks.ModelCheckpoint(path, save_weights_only=not is_whole)

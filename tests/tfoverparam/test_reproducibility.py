@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from tfoverparam import EndToEnd, FactorizedConv2D, FactorizedDense
 
@@ -25,6 +26,7 @@ def trained():
     return network.get_weights()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits():
     for first, second in zip(trained(), trained(), strict=True):
         np.testing.assert_array_equal(first, second)
