@@ -40,6 +40,7 @@ from tfoverparam.matrix_functions.first_order import (
 )
 from tfoverparam.matrix_functions.tracked_steps import (
     NEAR,
+    NEAR_UP_TO,
     SPREAD,
     is_u_needed,
     step_with_u,
@@ -137,7 +138,10 @@ def tracked_direction(kernel, gradient, basis, depth, is_to_stand=False):
     Returns:
         The direction, of shape `(..., d, k)`, NaN for a kernel that is not finite; and a `Basis`.
     """
-    near = 0.0 if is_to_stand else NEAR[keras.backend.standardize_dtype(kernel.dtype)]
+    near = 0.0
+    if not is_to_stand:
+        near = NEAR[keras.backend.standardize_dtype(kernel.dtype)]
+        near *= min(1.0, NEAR_UP_TO / kernel.shape[-1])
     arguments = (kernel, gradient, basis, depth, largest_entry(kernel), near)
     if kernel.shape[-2] == kernel.shape[-1]:
         *tracked, is_near = step_with_u(*arguments)
