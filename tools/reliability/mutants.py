@@ -249,7 +249,7 @@ def tests_by_line(folder, tests, files):
     """Runs tests once: a dict from file and line to those that execute it, shortest first.
 
     And how many seconds each took. Lines that are executed when the file is imported have the tests
-    of all of its lines.
+    of all of its lines; those that a fixture executes, which tests may share, all tests of its file.
     """
     os.environ["COVERAGE_FILE"] = str(folder / "coverage")
     packages = [f"--cov={package}" for package in sorted({file.split("/")[0] for file in files})]
@@ -277,7 +277,11 @@ def tests_by_line(folder, tests, files):
         lines = data.contexts_by_lineno(str(folder / file))
         of_file = {test for tests in lines.values() for test in tests} - {""}
         for line, tests in lines.items():
-            chosen = {test.partition("|")[0] for test in (set(tests) - {""} or of_file)}
+            chosen = set()
+            for test, _, phase in (each.partition("|") for each in set(tests) - {""} or of_file):
+                path = test.partition("::")[0]
+                shared = (each for each in seconds if each.startswith(f"{path}::"))
+                chosen |= set(shared) if phase == "setup" else {test}
             found[file, line] = sorted(chosen, key=seconds.get)
     return found, seconds
 
