@@ -249,7 +249,8 @@ def tests_by_line(folder, tests, files):
     """Runs tests once: a dict from file and line to those that execute it, shortest first.
 
     And how many seconds each took. Lines that are executed when the file is imported have the tests
-    of all of its lines; those that a fixture executes, which tests may share, all tests of its file.
+    of all of its lines; those that a fixture executes have all tests of its file, which may share
+    it.
     """
     os.environ["COVERAGE_FILE"] = str(folder / "coverage")
     packages = [f"--cov={package}" for package in sorted({file.split("/")[0] for file in files})]
