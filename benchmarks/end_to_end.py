@@ -118,7 +118,15 @@ def fits(name):
     )
     images = random.normal(size=(64 * FIT_STEPS, widths[0])).astype("float32")
     labels = random.integers(0, 10, len(images))
-    return lambda: model.fit(images, labels, batch_size=64, verbose=0)
+    if keras.backend.backend() != "tensorflow":
+        return lambda: model.fit(images, labels, batch_size=64, shuffle=False, verbose=0)
+    import tensorflow as tf
+
+    # At the end of a `fit` of seconds tf.data's autotuning has it wait for up to as long again.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(64).with_options(options)
+    return lambda: model.fit(data, shuffle=False, verbose=0)
 
 
 def compare(title, functions, rounds, steps=STEPS):
