@@ -1,6 +1,7 @@
 """Every public name is documented, with each of its parameters, and is on the site."""
 
 import dataclasses
+import functools
 import inspect
 import pathlib
 import re
@@ -51,7 +52,9 @@ def missing(thing):
     docstring = inspect.cleandoc(thing.__doc__ or "") + "\n"
     if not docstring.strip():
         return ["a docstring"]
-    parameters = inspect.signature(thing).parameters.values()
+    # Of a class, some versions of Python take the signature of Keras's `__new__`.
+    bound = functools.partial(thing.__init__, None) if isinstance(thing, type) else thing
+    parameters = inspect.signature(bound).parameters.values()
     names = {each.name for each in parameters if each.kind is not each.VAR_KEYWORD}
     lacking = sorted(names - documented_parameters(docstring))
     if "Example" not in docstring and not dataclasses.is_dataclass(thing):
