@@ -65,6 +65,7 @@ SUITES = (
         ),
         (
             "tests/tfoverparam/test_matrix_functions.py",
+            "tests/tfoverparam/test_tracked_basis.py",
             "tests/tfoverparam/test_end_to_end_direction.py",
             "tests/tfoverparam/test_chain_product.py",
             "tests/tfoverparam/test_regularizers.py",
