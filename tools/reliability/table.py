@@ -1,7 +1,9 @@
 """The tables of docs/reliability.md, written by the scripts in this folder that measure them.
 
-python -m tools.reliability.NAME            measures, and prints the rows
-python -m tools.reliability.NAME --write    writes them into docs/reliability.md, too
+    python -m tools.reliability.NAME            measures, and prints the rows
+    python -m tools.reliability.NAME --write    writes them into docs/reliability.md, too
+
+The exit status is 1 if something did not hold.
 """
 
 import argparse

@@ -326,8 +326,9 @@ def test_a_run_that_makes_no_sense_is_refused(change, message):
 
 
 def test_the_largest_runs_are_accepted():
-    Run(p=10, depth=1, learning_rate=0.1, seed=0, width=10_000)
-    Run(p=2, depth=4, learning_rate=0.1, seed=0, width=5000)
+    largest = Run(p=10, depth=1, learning_rate=0.1, seed=0, width=10_000)
+    assert (largest.p, largest.width) == (10, 10_000)
+    assert Run(p=2, depth=4, learning_rate=0.1, seed=0, width=5000).depth == 4
 
 
 def test_runs_of_several_losses_are_refused(data):
