@@ -7,8 +7,9 @@
 Runs the tests of the optimizer and the layers there, then times SGD, Muon and `EndToEnd` at depths
 2, 3 and 4 on square kernels and on all kernels of a GPT, with products in float32 at the highest
 precision and in TF32, each with the error of a direction against NumPy in float64. Prints Markdown
-with the card's name. No network, no TensorFlow. On an NVIDIA H200 that takes two minutes on PyTorch, and some ten on JAX,
-which compiles longer and decomposes the kernels of each case for each depth.
+with the card's name. No network, no TensorFlow. On an NVIDIA H200 it took a minute and a half on
+PyTorch (without 4096), and takes some ten on JAX, which compiles longer; kernels are decomposed for
+each depth.
 """
 
 import argparse
