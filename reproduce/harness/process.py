@@ -8,6 +8,7 @@ tracebacks, get lost, or crash the program.
 
 import contextlib
 import importlib
+import logging
 import os
 import signal
 import sys
@@ -80,6 +81,8 @@ def import_tensorflow():
     with contextlib.nullcontext() if level == "0" else _unsaid_unless_it_fails():
         importlib.import_module("tensorflow")
         importlib.import_module("keras")
+    if level == "3":  # And what its Python code says, as of functions that are traced again.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ IMPORT = "process.import_tensorflow()"
 NOISE = "import os; os.write(2, b'noise\\n')"
 LATER = f"""{START}{IMPORT}
 os.write(2, b'later\\n')
+import logging; logging.getLogger('tensorflow').warning('warning')
 print('level', os.environ['TF_CPP_MIN_LOG_LEVEL'])
 """
 
@@ -50,7 +51,9 @@ def test_nothing_is_seen_of_the_import_and_all_of_what_follows(run):
     assert run(LATER) == (0, "keras\nlevel 3\n", "later\n")
 
 
-@pytest.mark.parametrize("level, seen", [("0", "noise\nlater\n"), ("1", "later\n")])
+@pytest.mark.parametrize(
+    "level, seen", [("0", "noise\nlater\nwarning\n"), ("1", "later\nwarning\n")]
+)
 def test_a_level_that_the_user_has_set_stays(level, seen, run):
     found = run(LATER, TF_CPP_MIN_LOG_LEVEL=level)
     assert found == (0, f"keras\nlevel {level}\n", seen)
