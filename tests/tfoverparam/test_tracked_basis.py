@@ -8,6 +8,7 @@ import pytest
 from benchmarks.trajectories import exact, matrix, trajectory
 from keras import ops
 from tfoverparam.matrix_functions import tracked_basis
+from tfoverparam.matrix_functions.first_order import with_repair
 from tfoverparam.matrix_functions.tracked_basis import Basis, decompose, tracked_direction
 
 
@@ -190,6 +191,20 @@ def test_bases_of_a_decomposition_that_is_only_nearly_orthonormal(monkeypatch):
     assert relative(ops.convert_to_numpy(direction), exact(kernel, gradient, 2)) < 1e-5
     u = ops.convert_to_numpy(basis.u)
     np.testing.assert_allclose(u.T @ u, np.eye(16), atol=2e-6)
+
+
+def test_columns_that_are_off_by_more_than_rounding_are_repaired_in_any_matrix_of_a_stack():
+    random = np.random.default_rng(0)
+    orthonormal = np.stack([np.linalg.qr(random.normal(size=(64, 64)))[0] for _ in range(16)])
+    rotation = tensor(np.zeros_like(orthonormal))
+    unchanged = with_repair(rotation, tensor(orthonormal))
+    np.testing.assert_array_equal(ops.convert_to_numpy(unchanged), 0)
+    for defect in (3e-7 * random.normal(size=(64, 64)), 2e-6 * np.eye(64)):
+        basis = orthonormal.copy()
+        basis[11] += basis[11] @ defect
+        repaired = tensor(basis) + ops.matmul(tensor(basis), with_repair(rotation, tensor(basis)))
+        gram = ops.convert_to_numpy(ops.matmul(ops.swapaxes(repaired, -2, -1), repaired))
+        np.testing.assert_allclose(gram - np.eye(64), 0, atol=8e-7)
 
 
 def test_a_stack_is_its_matrices_one_by_one():

@@ -99,7 +99,9 @@ def _gram_basis(kernel):
 
 def largest_entry(matrices):
     """The largest absolute value in each matrix, of shape `(..., 1, 1)`; 1 where all are zero."""
-    largest = ops.max(ops.abs(matrices), axis=(-2, -1), keepdims=True)
+    # Takes half the time of the maximum of `abs(matrices)`, which would be stored.
+    highest, lowest = (each(matrices, axis=(-2, -1), keepdims=True) for each in (ops.max, ops.min))
+    largest = ops.maximum(highest, -lowest)
     return ops.where(largest == 0, ops.ones_like(largest), largest)
 
 

@@ -1,10 +1,13 @@
 """Nearly diagonal matrices to first order: products with their powers, and their rotations."""
 
+import keras
 from keras import ops
 
 # What a rotation is damped by, in the mean squares of the rest in its two rows.
 DAMPING = 8.0
 TINY = 1e-30
+# Root mean square of what a vector's image under U'U is off by: above, it is more than rounding.
+ROUNDING = {"float32": 1e-6, "float64": 2e-15}
 IDENTITY = object()
 
 # Equation 10 as a chain. With A = (W W')^(1/N) and C = (W' W)^(1/N), N = n M, it is
@@ -128,6 +131,19 @@ def orthonormality_defect(basis):
     """What the columns of a basis are short of orthonormal by, in halves."""
     gram = ops.matmul(transpose(basis), basis)
     return (identity_like(gram[..., 0]) - gram) / 2
+
+
+def with_repair(step, basis):
+    """A step, and what its columns are short of orthonormal by, if that is more than rounding.
+
+    A rotation to second order leaves a fourth of its fourth power: there is seldom much to repair,
+    and one vector, whose image has to have its own length and place, costs no product.
+    """
+    dtype = keras.backend.standardize_dtype(step.dtype)
+    probe = ops.cos(ops.arange(basis.shape[-1], dtype=dtype))[:, None]
+    missed = ops.matmul(transpose(basis), ops.matmul(basis, probe)) - probe
+    is_off = ops.max(ops.mean(ops.square(missed), axis=-2)) > ROUNDING[dtype] ** 2
+    return choose(is_off, lambda: step + orthonormality_defect(basis), lambda: step)
 
 
 def power_sum(a, b, n):

@@ -28,6 +28,7 @@ from tfoverparam.matrix_functions.first_order import (
     tall_vectors_without_u,
     transpose,
     with_diagonal,
+    with_repair,
 )
 
 # Bound on the relative error of a direction, as it is estimated: turn. Without U the estimate is 1
@@ -71,18 +72,17 @@ def step_with_u(kernel, gradient, basis, depth, scale, near):
 
     def turn(u, v, s, e):
         x, y = rotations(s, e)
-        v_new = v + ops.matmul(v, second_order(y) + orthonormality_defect(v))
-        defect = orthonormality_defect(u)
-        step = second_order(x) + defect
+        v_new = v + ops.matmul(v, with_repair(second_order(y), v))
         if not is_tall:
-            return u + ops.matmul(u, step), v_new
+            return u + ops.matmul(u, with_repair(second_order(x), u)), v_new
+        defect = orthonormality_defect(u)
         # U + R z, to second order, where R = kernel V - U (U' U)^-1 B is what is outside of U.
         m, b = ops.matmul(kernel, v / scale), with_diagonal(e, s)
         r = ops.sum(ops.square(m), axis=-2) - ops.sum(ops.square(b), axis=-2)
         r = ops.maximum(r, 0.0)
         z = s / (ops.square(s) + DAMPING * r + TINY)
         inside = (b + 2 * ops.matmul(defect, b)) * z[..., None, :]
-        step = step - inside - identity_like(s) * (ops.square(z) * r / 2)[..., None, :]
+        step = second_order(x) + defect - inside - identity_like(s) * (ops.square(z) * r / 2)[..., None, :]
         return u + ops.matmul(u, step) + m * z[..., None, :], v_new
 
     seen = see(basis.u, basis.v)
@@ -144,8 +144,8 @@ def step_without_u(kernel, gradient, basis, depth, scale, near):
 
     def turn(v, squares, e):
         gaps = squares[..., None, :] - squares[..., :, None]
-        step = second_order(damped_rotation(e, gaps, 4)) + orthonormality_defect(v)
-        return v + ops.matmul(v, step)
+        step = second_order(damped_rotation(e, gaps, 4))
+        return v + ops.matmul(v, with_repair(step, v))
 
     seen = see(basis.v)
 
