@@ -82,7 +82,12 @@ def step_with_u(kernel, gradient, basis, depth, scale, near):
         r = ops.maximum(r, 0.0)
         z = s / (ops.square(s) + DAMPING * r + TINY)
         inside = (b + 2 * ops.matmul(defect, b)) * z[..., None, :]
-        step = second_order(x) + defect - inside - identity_like(s) * (ops.square(z) * r / 2)[..., None, :]
+        step = (
+            second_order(x)
+            + defect
+            - inside
+            - identity_like(s) * (ops.square(z) * r / 2)[..., None, :]
+        )
         return u + ops.matmul(u, step) + m * z[..., None, :], v_new
 
     seen = see(basis.u, basis.v)
