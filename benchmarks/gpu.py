@@ -8,11 +8,13 @@ Runs the tests of the optimizer and the layers there, then times SGD, Muon and `
 2, 3 and 4 on square kernels and on all kernels of a GPT, with products in float32 at the highest
 precision and in TF32, each with the error of a direction against NumPy in float64. Prints Markdown
 with the card's name. No network, no TensorFlow. On an NVIDIA H200 it took a minute and a half on
-PyTorch (without 4096), and takes some ten on JAX, which compiles longer; kernels are decomposed for
-each depth.
+PyTorch (without 4096) and some ten on JAX when each step was compiled by itself and each depth had
+decompositions of its own; steps are compiled at once and bases shared since, which was not timed
+there.
 """
 
 import argparse
+import concurrent.futures
 import importlib.util
 import os
 import pathlib
@@ -38,23 +40,26 @@ TESTS = ("tests/tfoverparam/optimizers/test_end_to_end.py", "tests/tfoverparam/l
 STEPS, ROUNDS = 10, 3
 # Directions are compared at most up to this side: NumPy has to decompose the kernel too.
 LARGEST_COMPARED = 1024
+PRECISIONS = ("float32", "TF32")
+DEPTHS = (2, 3, 4)
 OPTIMIZERS = {
     "SGD": lambda: SGD(1e-6),
     "Muon": lambda: Muon(1e-6),
     **{
         f"EndToEnd, depth {depth}": lambda depth=depth: EndToEnd(SGD(1e-6), depth=depth)
-        for depth in (2, 3, 4)
+        for depth in DEPTHS
     },
 }
 
 
-def set_precision(is_highest):
+def set_precision(precision):
     """Products of float32 in float32, or in TF32 where the card has it."""
+    is_highest = precision == "float32"
     if BACKEND == "jax":
         import jax
 
-        precision = "highest" if is_highest else "tensorfloat32"
-        jax.config.update("jax_default_matmul_precision", precision)
+        name = "highest" if is_highest else "tensorfloat32"
+        jax.config.update("jax_default_matmul_precision", name)
     else:
         import torch
 
@@ -77,48 +82,80 @@ def wait(kernel):
     return float(ops.convert_to_numpy(kernel)[0, 0])
 
 
-def stepper(optimizer, kernels, gradients):
-    """A function that takes a step, compiled under JAX, and one to the first kernel."""
+def built(start, gradients):
+    """From a name to an optimizer and its kernels, whose bases are known: made once for all."""
+    found = {}
+    for name, make in OPTIMIZERS.items():
+        kernels = [keras.Variable(value, name=f"k{n}_kernel") for n, value in enumerate(start)]
+        optimizer = make()
+        optimizer.build(kernels)
+        found[name] = optimizer, kernels
+    tracked = [each for each, _ in found.values() if isinstance(each, EndToEnd)]
+    tracked[0].apply(gradients)  # The first step makes the bases, by a decomposition.
+    for other in tracked[1:]:
+        for variable, known in zip(other.variables, tracked[0].variables):
+            variable.assign(known)
+    return found
+
+
+def steppers(optimizers, gradients):
+    """Under each precision and each optimizer's name: how to take a step, and the first kernel."""
     if BACKEND == "torch":
-        return lambda: optimizer.apply(gradients), lambda: kernels[0]
+        return {
+            (precision, name): (lambda each=each: each.apply(gradients), lambda own=own: own[0])
+            for precision in PRECISIONS
+            for name, (each, own) in optimizers.items()
+        }
     import jax
 
-    compiled = jax.jit(lambda state, values: optimizer.stateless_apply(state, gradients, values))
-    values, state = [k.value for k in kernels], [v.value for v in optimizer.variables]
+    lowered, starts = {}, {}
+    for precision in PRECISIONS:
+        set_precision(precision)
+        for name, (optimizer, kernels) in optimizers.items():
 
-    def step():
-        nonlocal values, state
-        values, state = compiled(state, values)
+            def update(state, values, optimizer=optimizer):
+                return optimizer.stateless_apply(state, gradients, values)[::-1]
 
-    return step, lambda: values[0]
+            start = [v.value for v in optimizer.variables], [k.value for k in kernels]
+            starts[precision, name] = start
+            lowered[precision, name] = jax.jit(update).lower(*start)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        compiled = dict(zip(lowered, pool.map(lambda each: each.compile(), lowered.values())))
+
+    def stepper(key):
+        values = starts[key]
+
+        def step():
+            nonlocal values
+            values = compiled[key](*values)
+
+        return step, lambda: values[1][0]
+
+    return {key: stepper(key) for key in compiled}
 
 
 def measure(shapes):
-    """Milliseconds of a step with each optimizer, and the error of its direction, per precision."""
+    """For each precision, milliseconds of a step and, of one kernel, the errors of directions."""
     random = np.random.default_rng(0)
     start = [(random.normal(size=s) / np.sqrt(s[0])).astype("float32") for s in shapes]
     drawn = [random.normal(size=s).astype("float32") for s in shapes]
     gradients = [ops.convert_to_tensor(each) for each in drawn]
-    built = {}  # once for both precisions: kernels are decomposed there
-    for name, make in OPTIMIZERS.items():
-        kernels = [keras.Variable(value, name=f"k{n}_kernel") for n, value in enumerate(start)]
-        built[name] = make(), kernels
-        built[name][0].build(kernels)
-    is_compared = len(shapes) == 1 and max(shapes[0]) <= LARGEST_COMPARED
-    for precision, is_highest in (("float32", True), ("TF32", False)):
-        set_precision(is_highest)
-        cases = {name: stepper(*each, gradients) for name, each in built.items()}
-        errors = {
-            name: direction_error(start[0], drawn[0], optimizer.depth)
-            for name, (optimizer, _) in built.items()
-            if is_compared and isinstance(optimizer, EndToEnd)
-        }
-        times = {name: [] for name in cases}
-        for step, first in cases.values():
+    set_precision("float32")
+    optimizers = built(start, gradients)
+    cases = steppers(optimizers, gradients)
+    errors = {}
+    if len(shapes) == 1 and max(shapes[0]) <= LARGEST_COMPARED:
+        errors = direction_errors(start[0], drawn[0])
+    for precision in PRECISIONS:
+        set_precision(precision)
+        times = {name: [] for name in optimizers}
+        for name in optimizers:
+            step, first = cases[precision, name]
             step()
             wait(first())
         for _ in range(ROUNDS):
-            for name, (step, first) in cases.items():
+            for name in optimizers:
+                step, first = cases[precision, name]
                 begin = time.perf_counter()
                 for _ in range(STEPS):
                     step()
@@ -127,16 +164,23 @@ def measure(shapes):
         yield precision, {name: 1000 * np.median(each) for name, each in times.items()}, errors
 
 
-def direction_error(kernel, gradient, depth):
-    """Of the tracked direction of a kernel that is one step of 1e-3 away from its bases."""
+def direction_errors(kernel, gradient):
+    """Under precision and name: of the direction of a kernel one step of 1e-3 from its bases."""
     moved = kernel + 1e-3 * np.linalg.norm(kernel) * gradient / np.linalg.norm(gradient)
     moved = moved.astype("float32")
+    set_precision("float32")
     basis = tracked_basis.decompose(ops.convert_to_tensor(kernel))
-    found, _ = tracked_basis.tracked_direction(
-        ops.convert_to_tensor(moved), ops.convert_to_tensor(gradient), basis, depth
-    )
-    expected = exact(moved, gradient, depth)
-    return np.linalg.norm(ops.convert_to_numpy(found) - expected) / np.linalg.norm(expected)
+    found = {}
+    for depth in DEPTHS:
+        expected = exact(moved, gradient, depth)
+        for precision in PRECISIONS:
+            set_precision(precision)
+            direction, _ = tracked_basis.tracked_direction(
+                ops.convert_to_tensor(moved), ops.convert_to_tensor(gradient), basis, depth
+            )
+            missed = np.linalg.norm(ops.convert_to_numpy(direction) - expected)
+            found[precision, f"EndToEnd, depth {depth}"] = missed / np.linalg.norm(expected)
+    return found
 
 
 def gpt(width, layers):
@@ -190,8 +234,9 @@ def main():
         for precision, times, errors in measure(shapes):
             cells = [
                 f"{milliseconds:.2f} ({milliseconds / times['Muon']:.2f} Muon"
-                + (f", error {errors[name]:.0e})" if name in errors else ")")
+                + (f", error {error:.0e})" if error is not None else ")")
                 for name, milliseconds in times.items()
+                for error in [errors.get((precision, name))]
             ]
             print(f"| {title}, {precision} | {' | '.join(cells)} |", flush=True)
 
