@@ -134,10 +134,10 @@ def orthonormality_defect(basis):
 
 
 def with_repair(step, basis):
-    """A step, and what its columns are short of orthonormal by, if that is more than rounding.
+    """A step of a basis, and what its columns lack of orthonormal, if that is more than rounding.
 
-    A rotation to second order leaves a fourth of its fourth power: there is seldom much to repair,
-    and one vector, whose image has to have its own length and place, costs no product.
+    Rotations to second order leave them orthonormal to fourth: there is seldom much to repair. One
+    vector tells whether there is, by its image under U'U, without a product of matrices.
     """
     dtype = keras.backend.standardize_dtype(step.dtype)
     probe = ops.cos(ops.arange(basis.shape[-1], dtype=dtype))[:, None]
