@@ -43,6 +43,31 @@ SAME = [
         "{a} times at 1e+02, to {}, {} times at 1e+04, to {}, {b} times at 1e+06",
     ),
     (
+        "Of {b} regression tasks, each depth at its best rate, depth does not accelerate on {a} "
+        "for p = 2",
+        "robustness",
+        "Task by task, depth does not accelerate for p = 2",
+        "on {a} of {b} tasks",
+    ),
+    (
+        "and does on {a} for p = 4",
+        "robustness",
+        "Task by task, depth accelerates for p = 4",
+        "on {a} of",
+    ),
+    (
+        "and on {a} for p = 6",
+        "robustness",
+        "Task by task, depth accelerates for p = 6",
+        "on {a} of",
+    ),
+    (
+        "kurtosis is {a}, and with resampled tasks -{b} to {c}.",
+        "robustness",
+        "The speed-up by depth rises with the kurtosis",
+        "rho is {a} (-{b} to {c})",
+    ),
+    (
         "final training loss {a} times sooner",
         "figure5_right",
         "Optimization has accelerated considerably",
