@@ -41,6 +41,23 @@ def test_rows_that_do_not_hold_are_written_and_end_the_script(capsys, tmp_path, 
     assert f"--write -->\n{line}{printed}" in table.DOCUMENT.read_text()
 
 
+def test_rows_about_something_else_are_kept_if_they_are_of_the_same_day(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "DOCUMENT", tmp_path / "reliability.md")
+    table.DOCUMENT.write_text(DOCUMENT)
+
+    def write(*whats):
+        rows = [table.Row(what, 1, 1) for what in whats]
+        table.report("kills", rows, write=True, subject=r"of \w+")
+        text = table.section(table.DOCUMENT.read_text(), "kills")
+        return re.findall(r"^\| (\d of \w)", text, re.MULTILINE)
+
+    assert write("1 of x", "2 of y") == ["1 of x", "2 of y"]
+    assert write("3 of x") == ["2 of y", "3 of x"]
+    earlier = table.DOCUMENT.read_text().replace("Measured on 2", "Measured on 1")
+    table.DOCUMENT.write_text(earlier)
+    assert write("4 of y") == ["4 of y"]
+
+
 def test_what_the_document_says_was_tried_held_and_can_be_repeated():
     document = table.DOCUMENT.read_text("utf-8")
     sections = re.findall(r"<!-- (\w+): written by .*?-->\n(.*?)<!-- / -->", document, re.DOTALL)

@@ -66,7 +66,7 @@ def parser(name, description):
     return result
 
 
-def report(name, rows, write, options=""):
+def report(name, rows, write, options="", subject=None):
     """Print the rows of a script; write them if asked for; exit with 1 if something did not hold.
 
     Args:
@@ -74,13 +74,20 @@ def report(name, rows, write, options=""):
         rows: Sequence of `Row`.
         write: Whether to write them into docs/reliability.md.
         options: Of the command that repeats them.
+        subject: A pattern of what a row is about, where the command can measure a part of them:
+            rows about something else are kept, if they are of the same day and version.
     """
     command = f"python -m tools.reliability.{name} {options}".strip()
     text = HEADER + "".join(row.markdown(command) for row in rows)
     print(text, end="")
     if write:
-        text = measured(datetime.date.today(), VERSION.read_text("utf-8")) + text
-        DOCUMENT.write_text(with_section(DOCUMENT.read_text("utf-8"), name, text), "utf-8")
+        document = DOCUMENT.read_text("utf-8")
+        head = measured(datetime.date.today(), VERSION.read_text("utf-8"))
+        if subject:
+            text = (
+                HEADER + others(section(document, name), head, text, subject) + text[len(HEADER) :]
+            )
+        DOCUMENT.write_text(with_section(document, name, head + text), "utf-8")
     failed = [row.what for row in rows if not row.is_met()]
     if failed:
         sys.exit(f"did not hold: {'; '.join(failed)}")
@@ -96,10 +103,35 @@ def measured(day, source):
     return f"Measured on {day}, version {version}.\n\n"
 
 
+def others(old, head, new, subject):
+    """The rows of a section, under the same head, about something that the new ones are not about.
+
+    >>> old = "Today\\n\\n| a | b |\\n| --- | --- |\\n| 3 of x | 1 |\\n| 3 of y | 2 |\\n"
+    >>> others(old, "Today\\n\\n", "| 5 of x | 4 |\\n", r"of \\w")
+    '| 3 of y | 2 |\\n'
+    >>> others(old, "Tomorrow\\n\\n", "| 5 of x | 4 |\\n", r"of \\w")
+    ''
+    """
+    about = set(re.findall(subject, new))
+    rows = old.removeprefix(head).splitlines(keepends=True) if old.startswith(head) else []
+    found = ((re.findall(subject, row), row) for row in rows)
+    return "".join(row for subjects, row in found if subjects and not about & set(subjects))
+
+
+def section(document, name):
+    """A section's present content."""
+    begin, end = marks(name)
+    return document.partition(f"{begin}\n")[2].partition(end)[0]
+
+
+def marks(name):
+    """What stands before and after a section."""
+    return f"<!-- {name}: written by python -m tools.reliability.{name} --write -->", "<!-- / -->"
+
+
 def with_section(document, name, text):
     """The document with `text` in the place of the section's present content."""
-    begin = f"<!-- {name}: written by python -m tools.reliability.{name} --write -->"
-    end = "<!-- / -->"
+    begin, end = marks(name)
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     if not pattern.search(document):
         raise ValueError(f"There is no section {begin} in {DOCUMENT}.")

@@ -142,7 +142,8 @@ def main():
             python = make(folder, interpreters[name], constraints[name])
             paths = () if arguments.all else LIBRARY
             rows.append(tested(name, python, folder, paths, arguments.processes))
-    table.report("versions", rows, arguments.write, "--all" if arguments.all else "")
+    options = "--all" if arguments.all else ""
+    table.report("versions", rows, arguments.write, options, r"(?:oldest|newest) versions")
 
 
 if __name__ == "__main__":
