@@ -76,8 +76,9 @@ def test_depth_hinders_where_every_deeper_network_ends_higher():
     slightly = verdict_on(as_stated("fig3L_l2", (1, 1.5, 2)), "slower")
     assert slightly.verdict == claims.HOLDS
     assert slightly.paper.startswith("1-layer 0.00275, 2-layer 0.00357, 3-layer 0.00415 at iter")
-    assert verdict_on(as_stated("fig3L_l2", (1, 1.5, 3)), "slower").verdict == claims.FAILS
-    assert verdict_on(as_stated("fig3L_l2", (1, 0.9, 3)), "slower").verdict == claims.FAILS
+    ends = (1, 1.5, 3), (1, 3, 1.5), (0.1, 0.15, 0.3), (1, 0.9, 3), (1, 0.9, 1.5), (1, 1, 1.5)
+    for each in ends:
+        assert verdict_on(as_stated("fig3L_l2", each), "slower").verdict == claims.FAILS
     assert verdict_on([], "slower").verdict == claims.NOT_RUN
 
 
@@ -91,6 +92,8 @@ def test_depth_accelerates_where_every_deeper_network_gets_there_sooner():
     assert hardly.verdict == claims.FAILS and "1.05 and 1.05 times sooner" in hardly.measured
     never = verdict_on(as_stated("fig3R_l4", (1, 0.5, 1.1), (1.5, 1, 1.2)), "accelerates")
     assert never.verdict == claims.FAILS and "2.00 and never times" in never.measured
+    one = as_stated("fig3R_l4", (1,))
+    assert verdict_on(one, "accelerates").verdict == claims.NOT_RUN
 
 
 def test_depth_is_compared_with_the_best_rate_of_all_starts_and_of_those_that_survive():
@@ -123,6 +126,7 @@ def test_flow_is_laid_over_the_curves_that_descent_cannot_follow():
     found = verdict_on(too_long, "No gradient descent")
     assert found.verdict == claims.HOLDS
     assert "1-layer up to 1.5 times as long, between iterations 10 and 20" in found.measured
-    stable = [*too_long[:2], flow("3-layer", 0.9, (None, None))]
-    assert verdict_on(stable, "No gradient descent").verdict == claims.FAILS
+    for step in (0.9, 1.0):
+        stable = [*too_long[:2], flow("3-layer", step, (None, None))]
+        assert verdict_on(stable, "No gradient descent").verdict == claims.FAILS
     assert verdict_on(too_long[:2], "No gradient descent").verdict == claims.NOT_RUN
