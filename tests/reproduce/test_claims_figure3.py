@@ -96,6 +96,13 @@ def test_depth_accelerates_where_every_deeper_network_gets_there_sooner():
     assert verdict_on(one, "accelerates").verdict == claims.NOT_RUN
 
 
+def test_one_seed_is_enough():
+    found = as_stated("fig3L_l2", (1, 1.5, 2)) + as_stated("fig3R_l4", (1, 0.5, 0.4))
+    found = [each for each in found if each.seed == 0]
+    for words in ("slower", "accelerates"):
+        assert verdict_on(found, words).verdict == claims.HOLDS
+
+
 def test_depth_is_compared_with_the_best_rate_of_all_starts_and_of_those_that_survive():
     found = as_stated("fig3R_l4", (1, 0.5, 0.4), (1.5, 1, 0.9))
     fast = [(0, 2.0), (50, 0.45), (100, 0.4)]  # of depth 1, at a rate that two of five survive

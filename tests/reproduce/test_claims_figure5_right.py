@@ -93,10 +93,10 @@ def test_the_original_gets_there_only_if_its_l2_term_can(l2_at_the_end, verdict_
     assert verdict(figure5_right.verdicts(runs), "orders of magnitude").verdict == verdict_
 
 
-T = (0, 85, 4250, 8500)
+T = (0, 50, 85, 4250, 8500)
 
 
-def measured(deep, t=T, original=(9, 4, 3, 2.0), l2_term=0.01, **results):
+def measured(deep, t=T, original=(9, 5, 4, 3, 2.0), l2_term=0.01, **results):
     """The verdicts on two networks with these losses, given the original's last L2 term."""
     curves = [list(map(list, zip(t, losses))) for losses in (original, deep)]
     runs = [record("original", panel_values=curves[0], **results)]
@@ -107,13 +107,13 @@ def measured(deep, t=T, original=(9, 4, 3, 2.0), l2_term=0.01, **results):
 @pytest.mark.parametrize(
     "deep, l2_term, considerably, magnitudes, words",
     [
-        ((9, 2, 2, 1.9), 0.01, claims.HOLDS, claims.PARTLY, "100.0 times fewer"),
-        ((9, 9, 9, 0.02), 0.01, claims.FAILS, claims.PARTLY, "a loss 100 times lower"),
-        ((9, 9, 9, 0.4), 1.5, claims.FAILS, claims.PARTLY, "never gets"),
-        ((9, 1, 1, 0.02), 1.5, claims.HOLDS, claims.HOLDS, "100.0 times fewer"),
-        ((9, 2.5, 2, 1.3), 0.01, claims.HOLDS, claims.FAILS, "a loss 2 times lower"),
-        ((9, 2.5, 2.4, 1.9), 0.01, claims.FAILS, claims.FAILS, "1.0 times fewer"),
-        ((9, 2.5, 2.4, 2.1), 0.01, claims.FAILS, claims.FAILS, "0.0 times fewer"),
+        ((9, 9, 2, 2, 1.9), 0.01, claims.HOLDS, claims.PARTLY, "100.0 times fewer"),
+        ((9, 9, 9, 9, 0.02), 0.01, claims.FAILS, claims.PARTLY, "a loss 100 times lower"),
+        ((9, 9, 9, 9, 0.4), 1.5, claims.FAILS, claims.PARTLY, "never gets"),
+        ((9, 1, 1, 1, 0.01), 1.5, claims.HOLDS, claims.HOLDS, "170.0 times fewer"),
+        ((9, 9, 2.5, 2, 1.3), 0.01, claims.HOLDS, claims.FAILS, "a loss 2 times lower"),
+        ((9, 9, 2.5, 2.4, 1.9), 0.01, claims.FAILS, claims.FAILS, "1.0 times fewer"),
+        ((9, 9, 2.5, 2.4, 2.1), 0.01, claims.FAILS, claims.FAILS, "0.0 times fewer"),
     ],
 )
 def test_orders_of_magnitude_in_any_of_three_readings(
@@ -140,9 +140,9 @@ def test_a_bound_is_one_from_either_side(words, inside, outside):
         if words.startswith("crosses"):
             found = measured((3, 2, 1, 1), (0, value, value + 1, 8500), (2, 2, 2, 2))
         elif words.startswith("ends"):
-            found = measured((9, 4, 3, 1), original=(9, 4, 3, value))
+            found = measured((9, 4, 3, 2, 1), original=(9, 4, 3, 2, value))
         elif words.startswith("test error"):
-            found = measured((9, 4, 3, 1), test_error=value)
+            found = measured((9, 4, 3, 2, 1), test_error=value)
         else:
             log = [[0 if "step 0" in words else 100, value]]
             run = record("original", settings={"tutorial_seeds": True}, minibatch_loss_log=log)
@@ -173,7 +173,7 @@ def test_the_parameters_that_are_added_and_their_price(before, after, as_stated,
 
 
 @pytest.mark.parametrize(
-    "l2_term, verdict_", [(0.7, claims.HOLDS), (0.8, claims.FAILS), (2.0, claims.FAILS)]
+    "l2_term, verdict_", [(0.7, claims.HOLDS), (0.75, claims.FAILS), (2.0, claims.FAILS)]
 )
 def test_the_l2_term_ends_below_half_of_the_original_s(l2_term, verdict_):
     runs = [record("original"), record("overparameterized")]
@@ -263,7 +263,10 @@ def test_a_curve_that_does_not_cross_fails():
     assert verdict(found, "accelerated considerably").verdict == claims.FAILS
 
 
-@pytest.mark.parametrize("last, verdict_", [(1.4, claims.HOLDS), (1.5, claims.FAILS)])
+@pytest.mark.parametrize(
+    "last, verdict_",
+    [(1.4, claims.HOLDS), (0.9 * 1.592, claims.FAILS), (1.5, claims.FAILS)],
+)
 def test_where_the_penalty_acts(last, verdict_):
     # The original ends at 1.592.
     other = record("l2_on_every_factor", panel_values=[[0, 9.0], [100, 9.0], [8500, last]])

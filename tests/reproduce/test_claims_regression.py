@@ -198,6 +198,7 @@ def test_adagrad_is_compared_with_both_best_rates_of_gradient_descent(all_, some
         verdict.measured
     )
     assert verdict.paper == "AdaGrad 1-layer 0.058, 1-layer 0.037 at iteration 995000"
+    assert verdict_on(figure4_left, found[4:], "AdaGrad is slower").verdict == expected
 
 
 def test_one_survivor_is_none():
@@ -223,6 +224,8 @@ def test_orders_of_magnitude_are_a_factor_of_a_hundred(end, expected):
     assert verdict.verdict == expected
     assert f"2.0 times sooner, and ends {0.2 / end:.1f} times lower" in verdict.measured
     assert verdict.paper == "1.7 times sooner, 2.2 times lower, at iteration 995000"
+    one_seed = [each for each in found if each.seed == 0]
+    assert verdict_on(figure4_left, one_seed, "orders of magnitude").verdict == expected
 
 
 # Figure 5 (left)
@@ -258,6 +261,7 @@ def test_depth_4_starts_late_at_the_largest_rate_that_most_seeds_survive():
         assert "at 0.1 " in verdict.measured and "; 1 diverge, at 30000" in verdict.measured
         assert verdict.paper == "5.06 at iteration 70000, 4.6 at iteration 80000"
     assert verdict_on(figure5_left, others[:1], words).verdict == claims.NOT_RUN
+    assert verdict_on(figure5_left, others[2:], words).verdict == claims.HOLDS  # one seed
     assert verdict_on(figure5_left, [], words).verdict == claims.NOT_RUN
 
 

@@ -6,8 +6,9 @@
 
 Cosmic Ray's operators change one thing at a time in the files with the library's mathematics, and
 with that of the experiments. For each such mutant those tests run that execute the changed lines,
-the shortest first, until one fails. What no test notices must be listed in survivors.yaml, with the
-reason. From a sample the share that is noticed is estimated, with Wilson's 95% interval.
+the shortest first, until one fails. What no test notices must have a reason in survivors.yaml, of
+its own or of its kind. From a sample the share that is noticed is estimated, with Wilson's 95%
+interval.
 """
 
 import concurrent.futures
@@ -20,6 +21,7 @@ import multiprocessing
 import os
 import pathlib
 import random
+import re
 import resource
 import shutil
 import sys
@@ -341,6 +343,16 @@ def noticed(found, by_line, seconds, work, processes, left_out):
     return known & set(found)
 
 
+def explained(names, reasons):
+    """Those of the mutants' names for which there is a reason, of their own or of a pattern."""
+    patterns = [re.compile(pattern) for pattern in reasons["patterns"]]
+    return {
+        name
+        for name in names
+        if name in reasons["mutants"] or any(pattern.search(name) for pattern in patterns)
+    }
+
+
 def main(arguments=None):
     """The command."""
     # tqdm has a lock that forks share, and a thread: see `noticed`.
@@ -379,11 +391,11 @@ def main(arguments=None):
             if arguments.sample is not None:
                 random.Random(arguments.seed).shuffle(everywhere)
             found = mutants(everywhere, arguments.sample)
-            left_out = set(reasons) if arguments.resume else set()
+            left_out = explained(found, reasons) if arguments.resume else set()
             survivors = set(found) - noticed(
                 found, by_line, seconds, work, arguments.processes, left_out
             )
-            unexplained += sorted(survivors - set(reasons))
+            unexplained += sorted(survivors - explained(survivors, reasons))
             rows.append(row(suite, found, survivors, everywhere, arguments.sample))
     options = " ".join(
         f"--{name} {value}"
