@@ -164,6 +164,7 @@ def test_the_faster_one_ends_lower(module, words, faster, slower):
     assert verdict(0.1, 0.2).verdict == claims.HOLDS
     assert "reached 2.0 times sooner" in verdict(0.1, 0.2).measured
     assert verdict(0.2, 0.1).verdict == claims.FAILS
+    assert verdict(0.2, 0.2).verdict == claims.FAILS
     assert "sooner" not in verdict(0.2, 0.1).measured
     assert verdict().verdict == claims.NOT_RUN
     if slower != "AdaDelta 1-layer eps=1e-8":

@@ -57,9 +57,9 @@ def test_a_run_of_twice_the_pace_is_there_twice_as_soon():
 
 def test_chance_is_what_halves_of_the_plain_runs_differ_by():
     assert checks.chance(plain(), "validation_loss") == pytest.approx(1.0)
+    # The halves of the slow and of the fast runs, which were set apart.
     found = checks.chance(plain(spread=0.01), "validation_loss")
-    # At most: the halves of the slow and of the fast runs, which were set apart.
-    assert found == pytest.approx(0.805 / 0.775, abs=0.03) and found > 1.03
+    assert found == pytest.approx(0.825 / 0.775)
     # The two sets that were set apart count in any case.
     sets = [record("plain", seed, 0.8 if seed <= 5 else 1.0) for seed in range(1, 11)]
     assert checks.chance(sets, "validation_loss") == pytest.approx(1.25)
@@ -72,7 +72,7 @@ def effect(pace, spread=0.0):
 
 def test_what_comes_by_chance_is_no_effect():
     assert [effect(pace) for pace in (0.9, 0.8, 0.7)] == [1, 0, -1]
-    assert effect(0.81, spread=0.01) == 0 == effect(0.79, spread=0.01)
+    assert effect(0.79, spread=0.01) == 0 == effect(0.76, spread=0.01)
     assert effect(0.9, spread=0.01) == 1 and effect(0.7, spread=0.01) == -1
 
 
@@ -97,6 +97,15 @@ def test_a_verdict_is_over_all_workloads_but_the_anchor(monkeypatch):
     assert verdict_on([*both, *fast, *slow], words).verdict == claims.PARTLY
     assert verdict_on([*both, *slow], words).verdict == claims.FAILS
     assert verdict_on([*both, *anchor], "On Ethanol").verdict == claims.FAILS
+    # Each optimizer by itself.
+    adam = {"workload": "convnet", "optimizer": "adamw"}
+    records = [*plain(**adam), *five("factors", 0.5, **adam), *plain(), *fast]
+    records += [*plain("ethanol"), *five("factors", 1.6, workload="ethanol")]
+    assert {(v.statement.partition(",")[0], v.verdict) for v in checks.verdicts(records)} == {
+        ("With SGD and momentum", claims.HOLDS),
+        ("With Adam", claims.FAILS),
+        ("On Ethanol with p = 4 depth 2 accelerates", claims.HOLDS),
+    }
     assert not [v for v in checks.verdicts(both) if "in fewer seconds" in v.statement]
 
 
@@ -114,23 +123,48 @@ def test_seconds_are_steps_by_what_a_step_takes(monkeypatch):
     assert (fewer["factors"].verdict, fewer["the rule"].verdict) == (claims.HOLDS, claims.FAILS)
 
 
-def test_baselines_are_judged_by_what_they_reach(monkeypatch):
-    runs = plain("tutorial_convnet")
-    assert verdict_on(runs, "well tuned").verdict == claims.FAILS  # 2 % test error
-    for each in runs:
-        each.results["test_error"] = 1.2
-    assert verdict_on(runs, "well tuned").verdict == claims.HOLDS
+@pytest.mark.parametrize(
+    "workload, result, good, bad",
+    [
+        ("tutorial_convnet", "test_error", 1.3, 1.31),
+        ("tutorial_convnet_no_l2", "test_error", 1.3, 1.31),
+        ("residual_convnet", "test_error", 10.0, 10.1),
+        ("gpt", "validation_loss", 1.9, 1.91),
+    ],
+)
+def test_baselines_are_judged_by_what_they_reach(workload, result, good, bad):
+    runs = plain(workload)
+    for value, expected in ((good, claims.HOLDS), (bad, claims.FAILS)):
+        for each in runs:
+            each.results[result] = value
+        assert verdict_on(runs, f"well tuned: {workload}").verdict == expected
 
 
-def test_the_tables_say_how_far_it_is_and_what_was_found():
+def test_the_tables_say_how_far_it_is_and_what_was_found(monkeypatch):
+    seconds = {"mlp": {"sgd": {"plain": 1.0, "factors": 1.6}}}
+    monkeypatch.setattr(checks, "seconds_a_step", lambda: seconds)
     lost = record("factors", 0, 0, rate=1.0)
-    selection = [record("factors", 0, 0.9, rate=rate) for rate in (0.05, 0.1)]
+    # The loss at the end is within 10 % of the best at all rates but one.
+    paces = ((0.02, 0.8), (0.05, 0.83), (0.1, 0.9))
+    selection = [record("factors", 0, pace, rate=rate) for rate, pace in paces]
     found = checks.tables([*plain(), *five("factors", 1.6), *selection, lost])
     progress, rows = found.values()
     (mlp,) = [row for row in progress if row["workload"] == "mlp"]
-    assert (mlp["sgd"], mlp["muon"], mlp["complete"]) == ("2 of 4", "0 of 2", "no")
+    assert (mlp["sgd"], mlp["adamw"], mlp["muon"]) == ("2 of 4", "0 of 4", "0 of 2")
+    assert mlp["complete"] == "no"
     row = rows[1]
     assert [each["method"] for each in rows] == ["plain", "factors"]
     assert row["steps to validation loss"] == "2.00 (2.00 to 2.00)" and row["effect"] == "sooner"
-    assert row["diverged"] == "1 of 8" and row["rates that work"] == "0.05 to 0.1"
+    assert row["seconds"] == "1.25 (1.25 to 1.25)" and rows[0]["effect"] == ""
+    assert row["diverged"] == "1 of 9" and row["rates that work"] == "0.05 to 0.1"
     assert row["test error, %"] == "2.00" and row["rate"] == "0.1"
+
+
+def test_a_workload_is_complete_with_all_methods_of_all_optimizers():
+    methods = [("sgd", each) for each in checks.planning.BASIC]
+    methods += [("adamw", each) for each in checks.planning.BASIC]
+    methods += [("muon", each) for each in checks.planning.OF_MUON]
+    records = [each for optimizer, of in methods for each in five(of, 0.8, optimizer=optimizer)]
+    (progress, _) = checks.tables(records).values()
+    complete = {row["workload"]: row["complete"] for row in progress}
+    assert complete.pop("mlp") == "yes" and set(complete.values()) == {"no"}
