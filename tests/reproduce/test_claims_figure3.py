@@ -46,10 +46,10 @@ def test_the_paper_s_curve_holds_and_another_does_not(panel, series):
 
 
 def test_a_curve_that_is_met_later_on_holds_in_part():
-    def found(until):
+    def found(until, since=0, factor=2):
         run = on_the_paper("fig3L_l2", "1-layer")
         points = run.curves["fig3L_l2"]
-        points[:] = [[t, value * (2 if t <= until else 1)] for t, value in points]
+        points[:] = [[t, y * (factor if since <= t <= until else 1)] for t, y in points]
         return verdict_on([run], "1-layer of Figure 3 (left)")
 
     assert found(5_000).verdict == claims.HOLDS  # less than 1 % of the axis
@@ -57,6 +57,8 @@ def test_a_curve_that_is_met_later_on_holds_in_part():
     late = found(100_000)
     assert late.verdict == claims.PARTLY and "0.000 from iteration 200000 on" in late.measured
     assert found(600_000).verdict == claims.FAILS  # more than half of it
+    # 0.051 decades, and less if what comes before 1 % of the axis counted.
+    assert found(10**6, since=10_000, factor=1.124).verdict == claims.FAILS
 
 
 def as_stated(panel, ends, middles=(1.0, 1.0, 1.0)):

@@ -155,17 +155,17 @@ def test_every_curve_of_a_plot_has_a_row():
 def test_the_faster_one_ends_lower(module, words, faster, slower):
     def verdict(*ends):
         found = [
-            record(module.PANEL, name, [(0, 1.0), (50, end), (100, end)])
+            record(module.PANEL, name, [(0, 1.0), (40, end), (100, end)])
             for name, end in zip((faster, slower), ends)
         ]
         matches = [v for v in module.verdicts(found) if words in v.statement]
         return matches[0]
 
     assert verdict(0.1, 0.2).verdict == claims.HOLDS
-    assert "reached 2.0 times sooner" in verdict(0.1, 0.2).measured
+    assert "reached 2.5 times sooner" in verdict(0.1, 0.2).measured
     assert verdict(0.2, 0.1).verdict == claims.FAILS
     assert verdict(0.2, 0.2).verdict == claims.FAILS
-    assert "sooner" not in verdict(0.2, 0.1).measured
+    assert "sooner" not in verdict(0.2, 0.1).measured + verdict(0.2, 0.2).measured
     assert verdict().verdict == claims.NOT_RUN
     if slower != "AdaDelta 1-layer eps=1e-8":
         first, second = verdict(0.1, 0.2).paper.split(" at iteration")[0].split(", ")
@@ -207,6 +207,7 @@ def test_one_survivor_is_none():
     found = [record(panel, "GD 1-layer", [(0, 1.0), (100, 0.3)], 0.1, seed) for seed in range(3)]
     found.append(record(panel, "GD 1-layer", [(0, 1.0), (100, 0.01)], 0.5, 0))
     found += [lost(panel, "GD 1-layer", 0.5, seed) for seed in (1, 2)]
+    found += [lost(panel, "GD 1-layer", 1.0, seed) for seed in (1, 2)]  # None at all is none, too.
     ((_, end, words),) = regression.baselines(found, "GD 1-layer")
     assert end == 0.3 and words == "at 0.1, which 3 of 3 starts survive"
 
@@ -314,8 +315,10 @@ def test_the_best_rate_depends_on_the_horizon():
         record("fig3L_l2", "1-layer", [(0, 2.0), (10, 1.5), (100, 0.5)], rate=0.01),
         record("fig3L_l2", "1-layer", [(0, 2.0), (10, 0.1)], rate=1.0, diverged=50),
     ]
-    row = regression.best_rates(found, "fig3L_l2", "1-layer", [5, 20, 100])
+    row = regression.best_rates(found, "fig3L_l2", "1-layer", [5, 20, 50, 100])
     assert row["after 5"] == "0.1 (2)"  # All are equal: the first.
     assert row["after 20"] == "1 (0.1)"
+    assert row["after 50"] == "0.1 (1)"
     assert row["after 100"] == "0.01 (0.5)"
+    assert len(regression.best_rates(found[:2], "fig3L_l2", "1-layer", [5])) == 2
     assert regression.best_rates(found[:1], "fig3L_l2", "1-layer", [5]) is None
