@@ -80,7 +80,9 @@ def test_the_correlation_is_spearmans():
     ],
 )
 def test_the_verdict_is_that_of_the_interval(factors, expected):
-    assert verdict(tasks(factors), "rises with the kurtosis").verdict == expected
+    found = verdict(tasks(factors), "rises with the kurtosis")
+    assert found.verdict == expected
+    assert f"of the largest speed-up, {max(factors):.2f} times" in found.measured
 
 
 def test_tasks_on_which_depth_accelerates_are_counted():

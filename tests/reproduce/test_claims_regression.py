@@ -322,3 +322,4 @@ def test_the_best_rate_depends_on_the_horizon():
     assert row["after 100"] == "0.01 (0.5)"
     assert len(regression.best_rates(found[:2], "fig3L_l2", "1-layer", [5])) == 2
     assert regression.best_rates(found[:1], "fig3L_l2", "1-layer", [5]) is None
+    assert regression.table(found[:1], "fig3L_l2")[0]["rate"] == "0.1"

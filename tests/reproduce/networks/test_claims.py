@@ -5,6 +5,7 @@ import pytest
 
 from reproduce import claims
 from reproduce.claims import networks as checks
+from reproduce.harness import cli
 from reproduce.harness.records import Record
 
 
@@ -121,6 +122,18 @@ def test_seconds_are_steps_by_what_a_step_takes(monkeypatch):
     assert "mlp 1.33 (1.33 to 1.33)" in fewer["factors"].measured
     assert "mlp 0.50 (0.50 to 0.50)" in fewer["the rule"].measured
     assert (fewer["factors"].verdict, fewer["the rule"].verdict) == (claims.HOLDS, claims.FAILS)
+    settings = records[-1].settings
+    assert checks.cost(settings) == 0.25
+    seconds["mlp"]["sgd"] = {"rule": 4.0}  # The plain network's were not measured.
+    assert checks.cost(settings) is None
+
+
+def test_seconds_are_those_of_a_file_if_there_is_one(monkeypatch, tmp_path):
+    assert checks.SECONDS == cli.ROOT / "results" / "networks" / "seconds.json"
+    monkeypatch.setattr(checks, "SECONDS", tmp_path / "seconds.json")
+    assert checks.seconds_a_step() == {}
+    checks.SECONDS.write_text('{"seconds": {"mlp": {}}}')
+    assert checks.seconds_a_step() == {"mlp": {}}
 
 
 @pytest.mark.parametrize(
