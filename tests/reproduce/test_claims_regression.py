@@ -136,6 +136,14 @@ def test_every_curve_of_a_plot_has_a_row():
     assert set(rows.values()) == {claims.NOT_RUN}
 
 
+def test_a_curve_that_is_met_from_half_of_its_axis_on_holds_in_part():
+    late = papers(figure5_left.PANEL, "4-layer id-init")
+    curve = late.curves[late.panel]
+    curve[:] = [[t, value if t >= curve[-1][0] / 2 else 2 * value] for t, value in curve]
+    verdict = verdict_on(figure5_left, [late], "4-layer id-init of Figure 5")
+    assert verdict.verdict == claims.PARTLY and "from iteration 40000 on" in verdict.measured
+
+
 # Figure 4
 
 
