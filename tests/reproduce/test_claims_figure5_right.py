@@ -72,13 +72,16 @@ def test_the_papers_own_curves_hold_against_themselves():
     assert verdict(found, "L2 term").verdict == claims.HOLDS
 
 
-def test_weight_decay_alone_brings_the_l2_term_down_by_what_is_left_of_the_rates():
-    run = record("original")
+@pytest.mark.parametrize("decay, momentum, l2", [(0.95, 0.9, 5e-4), (0.4, 0.4, 50)])
+def test_weight_decay_alone_brings_the_l2_term_down_by_what_is_left_of_the_rates(
+    decay, momentum, l2
+):
+    run = record("original", settings={"decay_rate": decay, "momentum": momentum, "l2": l2})
     # Simulated: a single weight, for a hundred epochs more, from the last whole epoch on.
     weight, velocity = 1.0, 0.0
     for step in range(9 * 860, 100 * 860):
-        rate = 0.01 * 0.95 ** (step // 860)
-        velocity = 0.9 * velocity + 5e-4 * weight
+        rate = 0.01 * decay ** (step // 860)
+        velocity = momentum * velocity + l2 * weight
         weight -= rate * velocity
     assert convnets.least_l2_term([run]) == pytest.approx(1.5 * weight**2, rel=0.01)
 
@@ -90,10 +93,115 @@ def test_the_original_gets_there_only_if_its_l2_term_can(l2_at_the_end, verdict_
     assert verdict(figure5_right.verdicts(runs), "orders of magnitude").verdict == verdict_
 
 
+T = (0, 50, 85, 4250, 8500)
+
+
+def measured(deep, t=T, original=(9, 5, 4, 3, 2.0), l2_term=0.01, **results):
+    """The verdicts on two networks with these losses, given the original's last L2 term."""
+    curves = [list(map(list, zip(t, losses))) for losses in (original, deep)]
+    runs = [record("original", panel_values=curves[0], **results)]
+    runs[0].curves["l2_term"][-1][1] = l2_term
+    return figure5_right.verdicts([*runs, record("overparameterized", panel_values=curves[1])])
+
+
+@pytest.mark.parametrize(
+    "deep, l2_term, considerably, magnitudes, words",
+    [
+        ((9, 9, 2, 2, 1.9), 0.01, claims.HOLDS, claims.PARTLY, "100.0 times fewer"),
+        ((9, 9, 9, 9, 0.02), 0.01, claims.FAILS, claims.PARTLY, "a loss 100 times lower"),
+        ((9, 9, 9, 9, 0.4), 1.5, claims.FAILS, claims.PARTLY, "never gets"),
+        ((9, 1, 1, 1, 0.01), 1.5, claims.HOLDS, claims.HOLDS, "170.0 times fewer"),
+        ((9, 9, 2.5, 2, 1.3), 0.01, claims.HOLDS, claims.FAILS, "a loss 2 times lower"),
+        ((9, 9, 2.5, 2.4, 1.9), 0.01, claims.FAILS, claims.FAILS, "1.0 times fewer"),
+        ((9, 9, 2.5, 2.4, 2.1), 0.01, claims.FAILS, claims.FAILS, "0.0 times fewer"),
+    ],
+)
+def test_orders_of_magnitude_in_any_of_three_readings(
+    deep, l2_term, considerably, magnitudes, words
+):
+    found = measured(deep, l2_term=l2_term)
+    assert verdict(found, "accelerated considerably").verdict == considerably
+    assert verdict(found, "orders of magnitude").verdict == magnitudes
+    assert words in verdict(found, "orders of magnitude").measured
+
+
+@pytest.mark.parametrize(
+    "words, inside, outside",
+    [
+        ("crosses the original", (450, 650), (449, 651)),
+        ("ends near 1.59", (1.55, 1.65), (1.54, 1.66)),
+        ("test error is 0.8", (0.7, 1.1), (0.69, 1.11)),
+        ("at step 0,", (8.3335, 8.3344), (8.333, 8.3345)),
+        ("at step 100,", (3.22, 3.25), (3.21, 3.26)),
+    ],
+)
+def test_a_bound_is_one_from_either_side(words, inside, outside):
+    def judged(value):
+        if words.startswith("crosses"):
+            found = measured((3, 2, 1, 1), (0, value, value + 1, 8500), (2, 2, 2, 2))
+        elif words.startswith("ends"):
+            found = measured((9, 4, 3, 2, 1), original=(9, 4, 3, 2, value))
+        elif words.startswith("test error"):
+            found = measured((9, 4, 3, 2, 1), test_error=value)
+        else:
+            log = [[0 if "step 0" in words else 100, value]]
+            run = record("original", settings={"tutorial_seeds": True}, minibatch_loss_log=log)
+            found = figure5_right.verdicts([run])
+        return verdict(found, words).verdict
+
+    assert [judged(value) for value in inside] == [claims.HOLDS] * 2
+    assert [judged(value) for value in outside] == [claims.FAILS] * 2
+
+
+@pytest.mark.parametrize(
+    "before, after, as_stated, cheap",
+    [
+        (1_663_370, 1_925_614, claims.HOLDS, claims.HOLDS),
+        (1_663_369, 1_925_614, claims.FAILS, claims.HOLDS),
+        (1_663_371, 1_925_614, claims.FAILS, claims.HOLDS),
+        (1_663_370, 4_990_110, claims.FAILS, claims.FAILS),
+    ],
+)
+def test_the_parameters_that_are_added_and_their_price(before, after, as_stated, cheap):
+    runs = [
+        record("original", parameters=before),
+        record("overparameterized", parameters=after),
+    ]
+    found = figure5_right.verdicts(runs)
+    assert verdict(found, "roughly 15 %").verdict == as_stated
+    assert verdict(found, "computational price").verdict == cheap
+
+
+@pytest.mark.parametrize(
+    "l2_term, verdict_", [(0.7, claims.HOLDS), (0.75, claims.FAILS), (2.0, claims.FAILS)]
+)
+def test_the_l2_term_ends_below_half_of_the_original_s(l2_term, verdict_):
+    runs = [record("original"), record("overparameterized")]
+    runs[1].curves["l2_term"][-1][1] = l2_term  # The original's is 1.5.
+    assert verdict(figure5_right.verdicts(runs), "is the L2 term").verdict == verdict_
+
+
+def test_a_factor_of_two_is_one():
+    runs = [record("original"), record("overparameterized", cross_entropy_per_epoch=[0.01, 0.01])]
+    assert verdict(figure5_right.verdicts(runs), "fit to the data").verdict == claims.HOLDS
+
+
+@pytest.mark.parametrize("steps, is_full", [(8592, False), (8593, True), (9000, True)])
+def test_a_run_is_of_full_length_where_it_is_as_long_as_the_paper_s(steps, is_full):
+    assert convnets.at_full_length([record("original", steps=steps)]) == is_full
+
+
+@pytest.mark.parametrize("steps, value", [(15, 2), (20, 2), (40, 3), (41, np.inf)])
+def test_the_value_after_so_many_steps_is_that_before_them(steps, value):
+    run = record("original", panel_values=[[0, 1], [10, 2], [20, 3]], diverged_at=40)
+    assert convnets.value_after(run, steps) == value
+
+
 @pytest.mark.parametrize(
     "epochs, verdict_, words",
     [
         ([0.2, 0.01, 0.02, 0.02], claims.HOLDS, "in epoch 2 of 4; in the last it is 0.02"),
+        ([0.2, 0.02, 0.01, 0.01], claims.HOLDS, "in epoch 3 of 4"),
         ([0.2, 0.02, 0.02, 0.01], claims.FAILS, "in epoch 4 of 4"),
         ([0.2, 0.02, 0.02, 0.02], claims.FAILS, "never"),
         ([0.2, None, None, None], claims.FAILS, "never"),
@@ -125,6 +233,12 @@ def test_the_distance_is_the_median_over_seeds():
     assert f"{np.log10(1.01):.3f}, median of 3 seeds" in found.measured
 
 
+def test_one_network_is_judged_without_the_other():
+    found = figure5_right.verdicts([record("overparameterized")])
+    assert verdict(found, "overparameterized of Figure 5").verdict == claims.HOLDS
+    assert verdict(found, "original of Figure 5").verdict == claims.NOT_RUN
+
+
 def test_a_short_run_is_no_evidence():
     runs = [
         record(series, steps=30, panel_values=[[0, 3.0], [20, 2.0]])
@@ -149,9 +263,13 @@ def test_a_curve_that_does_not_cross_fails():
     assert verdict(found, "accelerated considerably").verdict == claims.FAILS
 
 
-@pytest.mark.parametrize("last, verdict_", [(0.5, claims.HOLDS), (1.6, claims.FAILS)])
+@pytest.mark.parametrize(
+    "last, verdict_",
+    [(1.4, claims.HOLDS), (0.9 * 1.592, claims.FAILS), (1.5, claims.FAILS)],
+)
 def test_where_the_penalty_acts(last, verdict_):
-    other = record("l2_on_every_factor", panel_values=[[0, last], [8500, last]])
+    # The original ends at 1.592.
+    other = record("l2_on_every_factor", panel_values=[[0, 9.0], [100, 9.0], [8500, last]])
     runs = [record("original"), other]
     found = verdict(figure5_right.verdicts(runs), "L2 on every factor")
     assert found.verdict == verdict_
@@ -168,33 +286,41 @@ def alternative(network, rate, stddev, loss, **results):
     )
 
 
-def test_alternative_settings():
+@pytest.mark.parametrize(
+    "loss, verdict_, count",
+    [(1.0, claims.HOLDS, 1), (1.5, claims.FAILS, 1), (1.6, claims.FAILS, 1), (2, claims.FAILS, 0)],
+)
+def test_alternative_settings(loss, verdict_, count):
     runs = [
         alternative("original", 0.01, 0.1, 2.0),
-        alternative("overparameterized", 0.01, 0.1, 1.0),
+        alternative("overparameterized", 0.01, 0.1, loss),
         alternative("original", 0.02, 0.1, 1.5),
         alternative("overparameterized", 0.02, 0.1, 9.0, diverged_at=100),
         alternative("original", 0.005, 0.1, 2.5),  # its counterpart is missing
+        alternative("original", 0.01, 0.5, 0.1),  # from another std
+        alternative("overparameterized", 0.01, 0.5, 0.1),
     ]
     found = figure5_right.verdicts(runs)
     similar = verdict(found, "alternative learning rates")
     assert similar.verdict == claims.OPEN
-    assert "in 1 of 2 of our settings" in similar.measured
+    assert f"in {count} of 3 of our settings" in similar.measured
     assert "in 1 the overparameterized network diverges" in similar.measured
     best = verdict(found, "its own best learning rate")
-    assert best.verdict == claims.HOLDS
-    assert best.measured == "original 1.5 at 0.02, overparameterized 1 at 0.01"
+    assert best.verdict == verdict_
+    assert best.measured == f"original 1.5 at 0.02, overparameterized {loss:g} at 0.01"
     rows = convnets.alternative_table(runs)
-    assert [row["overparameterized"] for row in rows] == [1.0, "diverged"]
+    assert [row["overparameterized"] for row in rows] == [loss, 0.1, "diverged"]
 
 
-def test_the_std_of_the_factors_alone():
+@pytest.mark.parametrize("loss, count", [(3, 0), (2, 0), (1, 1)])
+def test_the_std_of_the_factors_alone(loss, count):
     settings = {"factor_stddev": 0.5}
-    deep = record("alternative_stddevs", steps=3000, scale=3.0, settings=settings)
+    deep = record("alternative_stddevs", steps=3000, scale=loss, settings=settings)
     found = figure5_right.verdicts([alternative("original", 0.01, 0.1, 2.0), deep])
-    assert verdict(found, "factorized layers alone").verdict == claims.OPEN
-    assert "in 0 of 1 of our settings" in verdict(found, "factorized layers alone").measured
-    assert "original 2; std 0.5: 3" in verdict(found, "factorized layers alone").measured
+    similar = verdict(found, "factorized layers alone")
+    assert similar.verdict == claims.OPEN
+    assert f"in {count} of 1 of our settings" in similar.measured
+    assert f"original 2; std 0.5: {loss}" in similar.measured
 
 
 def test_a_second_network_of_ours_does_not_tell_of_the_authors():
@@ -207,12 +333,11 @@ def test_a_second_network_of_ours_does_not_tell_of_the_authors():
     assert "1.50 times lower in the first epoch, 2.00 times in the last" in found.measured
 
 
-@pytest.mark.parametrize("loss, verdict_", [(8.3338, claims.HOLDS), (8.3347, claims.FAILS)])
-def test_the_tutorials_log(loss, verdict_):
+def test_of_the_tutorials_log_what_is_missing_is_not_judged():
     settings = {"tutorial_seeds": True}
-    run = record("original", settings=settings, minibatch_loss_log=[[0, loss]])
+    run = record("original", settings=settings, minibatch_loss_log=[[0, 8.334]])
     found = figure5_right.verdicts([run])
-    assert verdict(found, "at step 0,").verdict == verdict_
+    assert verdict(found, "at step 0,").expected == "8.334"
     assert verdict(found, "at step 100,").verdict == claims.NOT_RUN
 
 

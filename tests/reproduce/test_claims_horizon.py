@@ -59,6 +59,9 @@ def test_crossings():
     assert found.verdict == claims.HOLDS and "iteration 1500000 (" in found.measured
     assert "from iteration" in found.paper
     assert verdict(two + one, "3-layer gets below 2").verdict == claims.NOT_RUN
+    at_first = [run(horizon.L4, "3-layer", [[n, 1.5 if n == 0 else 0.5] for n in t])]
+    (row,) = horizon.tables(one + at_first)["From which iteration on one curve is below another"]
+    assert (row["curve"], row["ours"]) == ("3-layer at 0.1", "50000")
     two.append(run(horizon.L4, "2-layer", two[0].curves[horizon.L4][:4], 1, diverged_at=2_500_000))
     found = verdict(one + two, "2-layer gets below 1-layer")
     assert found.verdict == claims.PARTLY
@@ -70,13 +73,17 @@ def test_crossings():
 
 def test_runs_that_do_not_survive_their_start_are_left_out():
     points = [[0, 1.0], [4_000_000, 0.5]]
-    one = [run(horizon.L4, "1-layer", points), run(horizon.L4, "1-layer", points[:1], 1, 0.1, 3)]
-    (row,) = horizon.tables(one)["Where ours stand, and where the paper's curves end"]
-    assert row["seeds"] == 1 and row["after 4000000"] == "0.5" and row["diverge"] == "0"
+    one = run(horizon.L4, "1-layer", points)
+    for diverged_at, seeds, diverge in ((3, 1, "0"), (999, 1, "0"), (1000, 2, "1, from it")):
+        two = run(horizon.L4, "1-layer", points, 1, diverged_at=diverged_at)
+        (row,) = horizon.tables([one, two])["Where ours stand, and where the paper's curves end"]
+        assert row["seeds"] == seeds and row["diverge"].startswith(diverge)
+        assert row["after 4000000"] == "0.5"
 
 
 def test_of_what_was_not_run_nothing_is_said():
     assert [each.verdict for each in horizon.verdicts([])] == [claims.NOT_RUN] * 8
+    assert verdict(records([3.0] * 2), "One factor").verdict == claims.NOT_RUN
     # A panel that was not run at all is left out.
     assert len(horizon.verdicts(records([3.0] * 3))) == 5
     assert len(horizon.verdicts(records([3.0] * 6))) == 8

@@ -76,10 +76,13 @@ def test_the_correlation_is_spearmans():
         ((1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0), claims.HOLDS),
         ((6.0, 5.0, 4.0, 3.0, 2.5, 2.0, 1.5, 1.0), claims.FAILS),
         ((1.0, 6.0, 2.0, 5.0, 3.0, 1.5, 4.0, 2.5), claims.OPEN),
+        ((2.0,) * 8, claims.OPEN),  # rho is 0, and so is that of what is resampled
     ],
 )
 def test_the_verdict_is_that_of_the_interval(factors, expected):
-    assert verdict(tasks(factors), "rises with the kurtosis").verdict == expected
+    found = verdict(tasks(factors), "rises with the kurtosis")
+    assert found.verdict == expected
+    assert f"of the largest speed-up, {max(factors):.2f} times" in found.measured
 
 
 def test_tasks_on_which_depth_accelerates_are_counted():

@@ -104,12 +104,27 @@ def test_of_what_was_not_run_the_headline_says_so():
     assert rows == {"**not run**"} and headlines.main_finding(found) == ""
 
 
+@pytest.mark.parametrize(
+    "verdicts, together",
+    [
+        ((claims.HOLDS,), claims.HOLDS),
+        ((claims.HOLDS, claims.NOT_RUN), claims.NOT_RUN),
+        ((claims.HOLDS, claims.PARTLY), claims.PARTLY),
+        ((claims.FAILS, claims.HOLDS), claims.PARTLY),
+        ((claims.FAILS, claims.OPEN), claims.FAILS),
+    ],
+)
+def test_a_headline_on_several_statements_holds_in_part_where_one_does(verdicts, together):
+    assert headlines._together(set(verdicts)) == together
+
+
 @pytest.mark.parametrize("headline", [*headlines.HEADLINES, *headlines.MAIN_FINDING])
 def test_a_headline_is_refused_where_the_results_are_others(headline, monkeypatch):
     monkeypatch.setattr(headlines, "HEADLINES", (headline,))
     assert headlines.table({}) == []
     for change, message in (
         ({"verdict": "cannot be judged"}, "was written for"),
+        ({"verdict": "none of them"}, "was written for"),
         ({"measured": "nothing"}, "is not like"),
         ({"statement": "another"}, "there is no statement like"),
     ):

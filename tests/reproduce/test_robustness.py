@@ -137,6 +137,8 @@ def test_depth_accelerates_where_it_does_on_all_data():
     "times, single, expected",
     [
         ((80, 50, 20), 100.0, claims.HOLDS),
+        ((80, 80, 50), 100.0, claims.HOLDS),
+        ((80, 50, 50), 100.0, claims.HOLDS),
         ((80, 20, 50), 100.0, claims.FAILS),
         ((80, 80, 80), 100.0, claims.FAILS),
         ((80, 50, 1), 5.0, claims.OPEN),  # The last to a loss of 0.025, the others of 0.5.
@@ -148,7 +150,9 @@ def test_the_advantage_grows_with_the_condition_number(times, single, expected):
         for condition, t, one in zip((1e1, 1e2, 1e10), times, (100.0, 100.0, single))
     ]
     assert verdict_on(found[::-1], "condition number") == expected
-    assert verdict_on([], "condition number") == claims.NOT_RUN
+    assert verdict_on(found[:1], "condition number") == claims.NOT_RUN
+    two = claims.HOLDS if times[1] < times[0] else claims.FAILS
+    assert verdict_on(found[:2], "condition number") == two
 
 
 @pytest.mark.parametrize(
@@ -164,7 +168,15 @@ def test_the_table_has_a_word_on_each_problem():
     rows = checks.table([record("a", {2: 50.0, 3: 25.0}), record("b", {2: 200.0, 3: None}, p=2)])
     assert rows[0]["depth accelerates"] == "4.0 times, depth 3"
     assert rows[0]["depth 2"] == "2.00: 100 (100 to 100) at 0.1, depth 1 200 at 0.1, to 0.5"
-    assert rows[1]["depth accelerates"].startswith("no") and "never" in rows[1]["depth 3"]
+    assert rows[1]["depth accelerates"] == "no: 0.50 times at best"
+    assert "never" in rows[1]["depth 3"]
+    (row,) = checks.table([record("c", {2: 105.0, 3: None})])
+    assert row["depth accelerates"] == "no"
+
+
+def test_where_no_run_of_depth_1_arrives_a_deeper_one_does_or_not():
+    lost = record("a", {1: None, 2: None, 3: 50.0})
+    assert set(checks.speedups(lost, 2)) == {0} and set(checks.speedups(lost, 3)) == {np.inf}
 
 
 SMALL = {

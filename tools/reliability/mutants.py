@@ -6,8 +6,9 @@
 
 Cosmic Ray's operators change one thing at a time in the files with the library's mathematics, and
 with that of the experiments. For each such mutant those tests run that execute the changed lines,
-the shortest first, until one fails. What no test notices must be listed in survivors.yaml, with the
-reason. From a sample the share that is noticed is estimated, with Wilson's 95% interval.
+the shortest first, until one fails. What no test notices must have a reason in survivors.yaml, of
+its own or of its kind. From a sample the share that is noticed is estimated, with Wilson's 95%
+interval.
 """
 
 import concurrent.futures
@@ -19,12 +20,13 @@ import math
 import multiprocessing
 import os
 import pathlib
-import queue
 import random
+import re
 import resource
 import shutil
 import sys
 import tempfile
+import threading
 from typing import NamedTuple
 
 import pytest
@@ -79,6 +81,7 @@ SUITES = (
         ("reproduce/claims/*.py",),
         (
             "tests/reproduce/test_claims_*.py",
+            "tests/reproduce/networks/test_claims.py",
             "tests/reproduce/test_medians.py",
             "tests/reproduce/test_robustness.py",
             "tests/reproduce/test_report.py",
@@ -294,8 +297,14 @@ def copy_of_checkout(folder):
     return shutil.copytree(ROOT, folder, ignore=ignored, dirs_exist_ok=True)
 
 
-def is_noticed(folder, mutant, tests, seconds):
-    """Whether one of these tests fails, or takes forever, with the mutated file."""
+def is_noticed(work, mutant, tests, seconds):
+    """Whether one of these tests fails, or takes forever, with the mutated file.
+
+    In the process's own copy of the checkout.
+    """
+    folder = work / str(os.getpid())
+    if not folder.exists():
+        copy_of_checkout(folder)
     (folder / mutant.file).write_text(mutant.source, encoding="utf-8")
     try:
         return in_a_fork(run_pytest, folder, tests, folder / "output.txt", seconds=seconds) != 0
@@ -303,34 +312,30 @@ def is_noticed(folder, mutant, tests, seconds):
         shutil.copy(ROOT / mutant.file, folder / mutant.file)
 
 
-def noticed(found, by_line, seconds, folders, left_out):
+def noticed(found, by_line, seconds, work, processes, left_out):
     """The names of the mutants that a test notices; `seconds` of each without them.
 
     Those of `KNOWN` are not tested again, and those `left_out` not at all.
     """
-
-    def one(name):
-        file, line, _ = found[name]
-        # A statement that goes on over several lines is executed at its first.
-        before = [number for other, number in by_line if other == file and number <= line]
-        tests = by_line[file, max(before)] if before else []
-        if not tests:
-            return None
-        folder = folders.get()
-        limit = START + TIMES * sum(seconds[test] for test in tests)
-        failed = is_noticed(folder, found[name], tests, limit)
-        folders.put(folder)
-        if not failed:
-            print(f"\nSurvives:\n{name}\n", flush=True)
-        return name if failed else None
-
     known = set(json.loads(KNOWN.read_text(encoding="utf-8"))) if KNOWN.exists() else set()
-    missing = [name for name in found if name not in known | left_out]
-    with concurrent.futures.ThreadPoolExecutor(folders.qsize()) as pool:
-        running = [pool.submit(one, name) for name in missing]
+    # Processes, not threads: a fork waits forever for a lock that another thread holds, such as
+    # that of the bar.
+    fork = multiprocessing.get_context("fork")
+    with concurrent.futures.ProcessPoolExecutor(processes, mp_context=fork) as pool:
+        names = {}
+        for name, mutant in found.items():
+            # A statement that goes on over several lines is executed at its first.
+            lines = [line for file, line in by_line if file == mutant.file and line <= mutant.line]
+            tests = by_line[mutant.file, max(lines)] if lines else []
+            if tests and name not in known | left_out:
+                limit = START + TIMES * sum(seconds[test] for test in tests)
+                names[pool.submit(is_noticed, work, mutant, tests, limit)] = name
         try:
-            for each in tqdm(concurrent.futures.as_completed(running), total=len(missing)):
-                known |= {each.result()} - {None}
+            for each in tqdm(concurrent.futures.as_completed(names), total=len(names)):
+                if not each.result():
+                    print(f"\nSurvives:\n{names[each]}\n", flush=True)
+                    continue
+                known.add(names[each])
                 KNOWN.parent.mkdir(exist_ok=True)
                 KNOWN.write_text(json.dumps(sorted(known)), encoding="utf-8")
         finally:
@@ -338,8 +343,21 @@ def noticed(found, by_line, seconds, folders, left_out):
     return known & set(found)
 
 
+def explained(names, reasons):
+    """Those of the mutants' names for which there is a reason, of their own or of a pattern."""
+    patterns = [re.compile(pattern) for pattern in reasons["patterns"]]
+    return {
+        name
+        for name in names
+        if name in reasons["mutants"] or any(pattern.search(name) for pattern in patterns)
+    }
+
+
 def main(arguments=None):
     """The command."""
+    # tqdm has a lock that forks share, and a thread: see `noticed`.
+    tqdm.set_lock(threading.RLock())
+    tqdm.monitor_interval = 0
     # Once for all: see `in_a_fork`.
     import keras  # noqa: F401  # with TensorFlow
     import tensorflow_datasets  # noqa: F401
@@ -363,9 +381,6 @@ def main(arguments=None):
     rows, unexplained = [], []
     with tempfile.TemporaryDirectory() as name:
         work = pathlib.Path(name)
-        folders = queue.SimpleQueue()
-        for number in range(arguments.processes):
-            folders.put(copy_of_checkout(work / str(number)))
         for suite in SUITES:
             files = [file for file in matching(suite.files) if arguments.only in file]
             if not files:
@@ -376,9 +391,11 @@ def main(arguments=None):
             if arguments.sample is not None:
                 random.Random(arguments.seed).shuffle(everywhere)
             found = mutants(everywhere, arguments.sample)
-            left_out = set(reasons) if arguments.resume else set()
-            survivors = set(found) - noticed(found, by_line, seconds, folders, left_out)
-            unexplained += sorted(survivors - set(reasons))
+            left_out = explained(found, reasons) if arguments.resume else set()
+            survivors = set(found) - noticed(
+                found, by_line, seconds, work, arguments.processes, left_out
+            )
+            unexplained += sorted(survivors - explained(survivors, reasons))
             rows.append(row(suite, found, survivors, everywhere, arguments.sample))
     options = " ".join(
         f"--{name} {value}"
