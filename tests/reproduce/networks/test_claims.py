@@ -62,8 +62,10 @@ def test_a_run_of_twice_the_pace_is_there_twice_as_soon():
 def test_chance_is_what_halves_of_the_plain_runs_differ_by():
     assert checks.chance(plain(), "validation_loss") == pytest.approx(1.0)
     # The halves of the slow and of the fast runs, which were set apart.
-    found = checks.chance(plain(spread=0.01), "validation_loss")
-    assert found == pytest.approx(0.825 / 0.775)
+    runs = plain(spread=0.01)
+    for one, other in ((2, 4), (5, 7)):  # Another way to halve them is not as far apart.
+        runs[one], runs[other] = runs[other], runs[one]
+    assert checks.chance(runs, "validation_loss") == pytest.approx(0.825 / 0.775)
     # The two sets that were set apart count in any case.
     sets = [record("plain", seed, 0.8 if seed <= 5 else 1.0) for seed in range(1, 11)]
     assert checks.chance(sets, "validation_loss") == pytest.approx(1.25)
@@ -120,9 +122,12 @@ def test_seconds_are_steps_by_what_a_step_takes(monkeypatch):
     seconds = {"mlp": {"sgd": {"plain": 1.0, "factors": 1.5, "rule": 4.0}}}
     monkeypatch.setattr(checks, "seconds_a_step", lambda: seconds)
     records = [*plain(), *five("factors", 1.6), *five("rule", 1.6)]
+    found = checks.verdicts(records)
+    (steps,) = (v for v in found if "factors reach" in v.statement and "fewer steps" in v.statement)
+    assert "mlp 2.00 (2.00 to 2.00)" in steps.measured
     fewer = {
         v.statement.split(", ")[1].split(" reach")[0]: v
-        for v in checks.verdicts(records)
+        for v in found
         if "in fewer seconds" in v.statement
     }
     assert "factors reach the plain" in fewer["factors"].statement
@@ -172,15 +177,17 @@ def test_the_tables_say_how_far_it_is_and_what_was_found(monkeypatch):
     # The loss at the end is within 10 % of the best at all rates but one.
     paces = ((0.02, 0.8), (0.05, 0.83), (0.1, 0.9))
     selection = [record("factors", 0, pace, rate=rate) for rate, pace in paces]
-    found = checks.tables([*plain(), *five("factors", 1.6), *selection, lost])
+    slow = five("rule", 0.5)
+    found = checks.tables([*plain(), *five("factors", 1.6), *slow, *selection, lost])
     progress, rows = found.values()
     (mlp,) = [row for row in progress if row["workload"] == "mlp"]
-    assert (mlp["sgd"], mlp["adamw"], mlp["muon"]) == ("2 of 4", "0 of 4", "0 of 2")
+    assert (mlp["sgd"], mlp["adamw"], mlp["muon"]) == ("3 of 4", "0 of 4", "0 of 2")
     assert mlp["complete"] == "no"
     row = rows[1]
-    assert [each["method"] for each in rows] == ["plain", "factors"]
+    assert [each["method"] for each in rows] == ["plain", "factors", "rule"]
     assert row["steps to validation loss"] == "2.00 (2.00 to 2.00)" and row["effect"] == "sooner"
     assert row["seconds"] == "1.25 (1.25 to 1.25)" and rows[0]["effect"] == ""
+    assert rows[2]["effect"] == "later"
     assert row["diverged"] == "1 of 9" and row["rates that work"] == "0.05 to 0.1"
     assert row["test error, %"] == "2.00" and row["rate"] == "0.1"
 
