@@ -406,7 +406,7 @@ def main(arguments=None):
         )
         if value
     )
-    table.report("mutants", rows, arguments.write, options)
+    table.report("mutants", rows, arguments.write, options, r"mutants of (\S+)")
     if unexplained:
         names = "\n\n".join(unexplained)
         sys.exit(f"{names}\n\nThese survive, and have no reason in {SURVIVORS.name}.")
