@@ -7,9 +7,11 @@ import json
 import pathlib
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing import event_accumulator
 import yaml
 
 from reproduce import (
@@ -101,6 +103,38 @@ def test_plan_names_every_run_once(settings):
     facts = {"steps": 40, "curve": "2-layer", "flow": False, "plotted": False, "stated": None}
     assert facts.items() <= run.settings.items()
     assert found["fig3R_l4", "1-layer"].settings["flow"]
+    # The one that is laid over the paper's curve is drawn last, over the others.
+    assert [name for panel, name in found if (panel, name[0]) == ("fig3L_l2", "1")] == [
+        "1-layer lr=0.001",
+        "1-layer lr=10",
+        "1-layer",
+    ]
+
+
+def test_plan_marks_the_rate_that_the_text_gives(tmp_path):
+    values = yaml.safe_load(yaml.safe_dump(SMALL))
+    values["panels"][0]["series"][0]["stated"] = 0.01
+    marks = {
+        run.settings["learning_rate"]: run.settings["stated"]
+        for run in plan(load(tmp_path, values), seeds=[3])
+        if run.panel == "fig3L_l2" and run.settings["curve"] == "1-layer"
+    }
+    assert marks == {0.001: False, 0.01: True, 10.0: False}
+
+
+def test_a_flow_of_two_layers_is_what_slow_descent_tends_to():
+    random = np.random.default_rng(0)
+    features = random.normal(size=(30, 3))
+    targets = features @ [1.0, -2.0, 0.5]
+    task = types.SimpleNamespace(features=features, targets=targets)
+    run = linear_networks.Run(p=2, depth=2, learning_rate=0.05, seed=0, stddev=0.5)
+    found, _ = runs.flow(run, task, [0, 4, 8])
+    slow = dataclasses.replace(run, learning_rate=0.001)
+    (descent,) = linear_networks.train([slow], features, targets, 400, [0, 200, 400])
+    losses = [loss for _, loss in found.losses]
+    assert losses == pytest.approx([loss for _, loss in descent.losses], rel=5e-3)
+    assert losses[2] < 0.95 * losses[0]
+    assert losses[2] == pytest.approx(np.mean((features @ found.kernel - targets) ** 2), rel=1e-9)
 
 
 def test_the_arm_of_what_is_laid_over_the_paper_s_curves(settings):
@@ -150,6 +184,12 @@ def test_a_run_leaves_records_curves_summary_figure_and_logs(finished):
     for name in ("figure.png", "figure.pdf", "summary.json"):
         assert (results / name).stat().st_size > 1000
     assert len(list((results / "logs").glob("*/*/seed-*/events*"))) == len(found)
+    for record in found:
+        series = record.series.replace(" ", "_")
+        (log,) = (results / "logs").glob(f"{record.panel}/{series}/seed-{record.seed}")
+        events = event_accumulator.EventAccumulator(str(log), size_guidance={"tensors": 0}).Reload()
+        points = events.Tensors(f"distance_from_optimum/{record.panel}")
+        assert [point.step for point in points] == [t for t, _ in record.curves[record.panel]]
     left = {path.name for path in (results / "records").iterdir()}
     assert left == {*(f"{record.name}.json" for record in found)}
 
