@@ -6,6 +6,7 @@ import json
 import shutil
 import types
 
+import keras
 import numpy as np
 import pytest
 
@@ -270,6 +271,44 @@ def test_a_convnet_may_diverge_an_iteration_sooner_or_later(
     panel = verify.Panel()
     panel.add(*again(convnet(committed, diverged_at, steps=4), images, 4))
     assert bool(panel.off) == off
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_points_of_a_convnet_whose_window_is_recomputed(is_right, images, monkeypatch):
+    # Those that deviate are compared with three starts that rounding has moved.
+    moved, lengths = [], []
+    committed = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
+
+    def descend(*_):
+        lengths.append(1 + len(moved) / 10 if moved or not is_right else 1)
+        return lengths[-1] * np.array(committed[:6], "float32")[:, None], []
+
+    monkeypatch.setattr(mnist_convnet, "build_network", lambda training: None)
+    monkeypatch.setattr(mnist_convnet, "descend", descend)
+    monkeypatch.setattr(convnets, "_move", lambda network, seed: moved.append(seed))
+    record = convnet(committed, steps=8)
+    if not is_right:
+        record.curves["loss"] = [[t, 2 * value] for t, value in record.curves["loss"]]
+    (prefix,) = again(record, images, 6)
+    assert prefix.iterations == list(range(6 - HALF_WINDOW)) and prefix.agrees() == is_right
+    assert moved == ([] if is_right else [0, 1, 2])
+    rounding = 0 if is_right else convnets.MARGIN * 0.3
+    assert prefix.rounding == pytest.approx([rounding] * len(prefix.iterations))
+
+
+def test_values_are_moved_by_rounding_up_or_down():
+    network = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8)])
+    before = network.layers[0].kernel.numpy().astype("float64")
+    convnets._move(network, seed=0)
+    moved = network.layers[0].kernel.numpy() / before - 1
+    assert {*np.round(moved * 2**15, 2).ravel()} == {-1.0, 1.0}
+
+
+def test_values_that_are_missing_are_taken_from_either_side():
+    # The fourth may be anything: the medians of 1, 2, 3 and this are 1.5 to 2.5.
+    series = np.array([1, 2, 3, np.nan, 9], "float32")
+    committed = [(0, 1.0), (1, 2.2), (3, 3.0)]
+    assert convnets._medians_until(3, series, 4, committed) == [(0, 1.5), (1, 2.2), (3, 2.5)]
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ SUITES = (
         ("reproduce/mnist_convnet/[!r]*.py",),  # all but replicas.py, whose tests are slow
         (
             "tests/reproduce/mnist_convnet",
+            "tests/reproduce/test_figure5_right.py",
             "tests/reproduce/test_numbers.py",
             "tests/reproduce/test_verify.py",
         ),

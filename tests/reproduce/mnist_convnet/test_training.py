@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from reproduce import mnist_convnet
 from reproduce.mnist_convnet import build_network
+from reproduce.mnist_convnet.network import SplitDropout
 from reproduce.mnist_convnet.training import ClassicMomentum
 from tests.helpers.training import TRAINING
 from tfoverparam import FactorizedDense
@@ -159,6 +160,22 @@ def test_numbers_do_not_depend_on_how_often_progress_is_told():
     np.testing.assert_array_equal(whole.loss, parts.loss)
     np.testing.assert_array_equal(whole.loss, whole.cross_entropy + whole.l2_term)
     assert whole.parameters == 1663370
+
+
+def test_on_one_device_the_dropout_of_several_is_that_of_keras():
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(6, 40)).astype("float32")
+    ours, theirs = SplitDropout(0.4, seed=3), keras.layers.Dropout(0.4, seed=3)
+    for _ in range(3):
+        np.testing.assert_array_equal(ours(inputs, training=True), theirs(inputs, training=True))
+    np.testing.assert_array_equal(ours(inputs), inputs)
+    np.testing.assert_array_equal(SplitDropout(0, seed=3)(inputs, training=True), inputs)
+
+
+def test_shapes_of_the_second_network():
+    network = build_network(dataclasses.replace(TRAINING, network="batch_normalized"))
+    kernels = [v.shape for v in network.trainable_variables if len(v.shape) > 1]
+    assert kernels == [(3, 3, 1, 16), (3, 3, 16, 32), (1568, 128), (128, 10)]
 
 
 def test_the_second_network_trains_and_has_no_l2():
