@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import shutil
 import types
@@ -10,13 +11,13 @@ import keras
 import numpy as np
 import pytest
 
-from reproduce import mnist_convnet, verify
+from reproduce import data, mnist_convnet, verify
 from reproduce.data.mnist import Dataset
 from reproduce.harness import cli, curves
 from reproduce.harness.errors import DataError
 from reproduce.harness.prefix import Prefix
 from reproduce.harness.records import read_record, rebuilt
-from reproduce.linear_networks import Run
+from reproduce.linear_networks import Run, initial_factors, losses
 from reproduce.linear_networks import verification as networks
 from reproduce.mnist_convnet import verification as convnets
 
@@ -60,6 +61,17 @@ def test_the_committed_curves_are_those_of_the_code(results, capsys):
         ("robustness", "no_high_leverage", "ok"),
     ]
     assert status == 0
+
+
+@pytest.mark.parametrize("series", ["2-layer_w1", "3-layer_emulation", "3-layer_emulation_of_w1"])
+def test_committed_curves_begin_at_the_starts_of_the_code(series):
+    task = data.load_ethanol()
+    record = read_record(verify.RESULTS / f"figure2/records/fig2L_l2_{series}-seed-1.json")
+    factors = initial_factors(rebuilt(Run, record.settings), task.features.shape[1])
+    product = functools.reduce(np.matmul, factors)
+    (loss,) = losses(product, task.features, task.targets, 2)
+    (first, *_) = record.curves["fig2L_l2"]
+    assert first == [0, pytest.approx(loss - record.results["optimum"], rel=2e-5)]
 
 
 @pytest.mark.slow
