@@ -6,9 +6,9 @@
 
 Cosmic Ray's operators change one thing at a time in the files with the library's mathematics, and
 with that of the experiments. For each such mutant those tests run that execute the changed lines,
-the shortest first, until one fails. What no test notices must have a reason in survivors.yaml, of
-its own or of its kind. From a sample the share that is noticed is estimated, with Wilson's 95%
-interval.
+and the others of their files, until one fails. What no test notices must have a reason in
+survivors.yaml, of its own or of its kind. From a sample the share that is noticed is estimated,
+with Wilson's 95% interval.
 """
 
 import concurrent.futures
@@ -251,11 +251,11 @@ class Seconds:
 
 
 def tests_by_line(folder, tests, files):
-    """Runs tests once: a dict from file and line to those that execute it, shortest first.
+    """Runs tests once: a dict from file and line to those that may notice what is changed there.
 
-    And how many seconds each took. Lines that are executed when the file is imported have the tests
-    of all of its lines; those that a fixture executes have all tests of its file, which may share
-    it.
+    And how many seconds each took. First those that execute the line, the shortest first; then the
+    others of their files, which may share what a fixture made or what was traced for one of them.
+    Lines that are executed when the file is imported have the tests of all of its lines.
     """
     os.environ["COVERAGE_FILE"] = str(folder / "coverage")
     packages = [f"--cov={package}" for package in sorted({file.split("/")[0] for file in files})]
@@ -283,12 +283,10 @@ def tests_by_line(folder, tests, files):
         lines = data.contexts_by_lineno(str(folder / file))
         of_file = {test for tests in lines.values() for test in tests} - {""}
         for line, tests in lines.items():
-            chosen = set()
-            for test, _, phase in (each.partition("|") for each in set(tests) - {""} or of_file):
-                path = test.partition("::")[0]
-                shared = (each for each in seconds if each.startswith(f"{path}::"))
-                chosen |= set(shared) if phase == "setup" else {test}
-            found[file, line] = sorted(chosen, key=seconds.get)
+            seen = {each.partition("|")[0] for each in set(tests) - {""} or of_file}
+            paths = {test.partition("::")[0] for test in seen}
+            beside = {test for test in seconds if test.partition("::")[0] in paths} - seen
+            found[file, line] = [*sorted(seen, key=seconds.get), *sorted(beside, key=seconds.get)]
     return found, seconds
 
 
