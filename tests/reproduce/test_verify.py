@@ -288,12 +288,11 @@ def test_a_convnet_may_diverge_an_iteration_sooner_or_later(
 @pytest.mark.parametrize("is_right", [True, False])
 def test_points_of_a_convnet_whose_window_is_recomputed(is_right, images, monkeypatch):
     # Those that deviate are compared with three starts that rounding has moved.
-    moved, lengths = [], []
+    moved = []
     committed = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]
 
     def descend(*_):
-        lengths.append(1 + len(moved) / 10 if moved or not is_right else 1)
-        return lengths[-1] * np.array(committed[:6], "float32")[:, None], []
+        return (1 + len(moved) / 10) * np.array(committed[:6], "float32")[:, None], []
 
     monkeypatch.setattr(mnist_convnet, "build_network", lambda training: None)
     monkeypatch.setattr(mnist_convnet, "descend", descend)
