@@ -52,7 +52,7 @@ class EndToEnd(WrappingOptimizer):
     A kernel of zeros cannot move (for N > 1): `build` warns of it. Start from a random kernel.
 
     Cost of a step, in products of the size of a square kernel: 8 at depth 2, 10 at depths 3 and
-    4, 12 at depth 8, and every few steps 8 more to follow singular bases, which are state of twice
+    4, 12 at depth 8, and every few steps 6 more to follow singular bases, which are state of twice
     the size of the kernel (Muon: 15). Kernels of one shape move together. Depths that are no
     integer, or have a prime factor above 7, take a singular value decomposition in each step.
 
