@@ -1,6 +1,8 @@
 """The tracked bases against NumPy's decomposition in float64, along trajectories of training."""
 
 import functools
+import pathlib
+import re
 
 import keras
 import numpy as np
@@ -8,7 +10,13 @@ import pytest
 from benchmarks.trajectories import exact, matrix, trajectory
 from keras import ops
 from tfoverparam.matrix_functions import tracked_basis
-from tfoverparam.matrix_functions.first_order import with_repair
+from tfoverparam.matrix_functions.first_order import (
+    exponents,
+    operator_sums,
+    power_sums,
+    quotients,
+    with_repair,
+)
 from tfoverparam.matrix_functions.tracked_basis import Basis, decompose, tracked_direction
 
 
@@ -79,20 +87,68 @@ def test_along_a_training_with_other_optimizers(inner, shape, step_size):
             assert np.max(found) < bound
 
 
-SLOWER = [pytest.param(depth, marks=pytest.mark.slow) for depth in (6, 7, 9)]
+SLOWER = [pytest.param(depth, marks=pytest.mark.slow) for depth in (5, 6, 9, 11, 64, 1000)]
 
 
-@pytest.mark.parametrize("depth", [5, *SLOWER])
-def test_other_integers_are_chains_of_their_prime_factors(depth):
+@pytest.mark.parametrize("depth", [7, *SLOWER])
+def test_other_integers(depth):
     for shape in SHAPES:
         assert np.max(errors(10, shape, depth=depth, step_size=1e-3, steps=5)) < 2e-4
 
 
 def test_what_is_tracked():
-    tracked = [
-        depth for depth in (1.5, 2, 2.0, 3, 4, 5, 7, 8, 11, 14) if tracked_basis.is_tracked(depth)
-    ]
-    assert tracked == [2, 2.0, 3, 4, 5, 7, 8, 14]
+    tracked = [depth for depth in (1.5, 2, 2.0, 3, 8, 11) if tracked_basis.is_tracked(depth)]
+    assert tracked == [2, 2.0, 3, 8, 11]
+
+
+@pytest.mark.parametrize("n", [*range(2, 18), 64, 1000])
+def test_sums_of_operators_are_made_of_few_products(n):
+    products, a, c = [], 0.9, 1.1
+
+    def counted(base):
+        def multiply(value, k):
+            products.append(k)
+            return value * base**k
+
+        return multiply
+
+    whole, rest = operator_sums(1.0, counted(a), counted(c))
+    assert whole(n) == pytest.approx(sum(a**i * c ** (n - 1 - i) for i in range(n)), rel=1e-12)
+    assert set(products) == exponents(n)
+    of_whole = len(products)
+    assert rest(n) == pytest.approx(sum(a**i * c ** (n - 1 - i) for i in range(1, n)), rel=1e-12)
+    # Two for each halving, and one more where an odd sum is left.
+    assert of_whole <= 3 * np.ceil(np.log2(n)) - 1
+    known = {2: 2, 3: 4, 4: 4, 7: 7, 8: 6, 16: 8}
+    assert of_whole == known.get(n, of_whole)
+
+
+@pytest.mark.parametrize("n", range(1, 10))
+def test_quotients_are_those_of_powers(n):
+    a, b = np.array([0.5, 1.0]), np.array([2.0, 1.5])
+    sums = power_sums(a, b)
+    for k in range(1, n + 1):
+        expected = (a**n - b**n) / (a**k - b**k)
+        np.testing.assert_allclose(quotients(sums, n, k), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4, 8])
+def test_there_are_as_many_products_as_the_page_says(depth, monkeypatch):
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "end_to_end.md").read_text("utf-8")
+    row = re.search(rf"^\|[^|]*depth {depth} \|([^|]*)\|([^|]*)\|([^|]*)\|", page, re.MULTILINE)
+    products, matmul = [], ops.matmul
+    monkeypatch.setattr(
+        ops, "matmul", lambda a, b: products.append((*a.shape, *b.shape)) or matmul(a, b)
+    )
+    random = np.random.default_rng(0)
+    for said, shape, kind in zip(row.groups(), [(24, 24), (96, 24), (96, 24)], [10, 10, 1e3]):
+        kernel, gradient = tensor(matrix(kind, shape, random)), tensor(random.normal(size=shape))
+        basis = decompose(kernel)
+        products.clear()
+        tracked_direction(kernel, gradient, basis, depth)
+        large = sum(96 in each for each in products)
+        counts = [int(number) for number in re.findall(r"(\d+) (?:n|d k\^2|k)", said)]
+        assert counts == ([large] if large else []) + [len(products) - large]
 
 
 @pytest.mark.float64

@@ -1,5 +1,7 @@
 """Nearly diagonal matrices to first order: products with their powers, and their rotations."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -8,89 +10,59 @@ DAMPING = 8.0
 TINY = 1e-30
 # Root mean square of what a vector's image under U'U is off by: above, it is more than rounding.
 ROUNDING = {"float32": 1e-6, "float64": 2e-15}
-IDENTITY = object()
 
-# Equation 10 as a chain. With A = (W W')^(1/N) and C = (W' W)^(1/N), N = n M, it is
-# sum_i A^i G C^(N-1-i) = sum_i (A^n)^i [sum_j A^j G C^(n-1-j)] (C^n)^(M-1-i).
-
-
-def chain(vector, depth, operators):
-    """`operators(n)`: how to add two vectors, and to multiply one by n-th roots on either side."""
-    order = int(depth)
-    for n in prime_factors(order):
-        plus, left, right = operators(order)
-        shifted = vector
-        for _ in range(n - 1):
-            shifted = right(shifted)
-            vector = plus(left(vector), shifted)
-        order //= n
-    return vector
+# Equation 10 is `sum_(i<N) A^i G C^(N-1-i)` with A = (W W')^(1/N) and C = (W' W)^(1/N). Sums of
+# more terms are made of those of half as many.
 
 
-def square_vectors(powers):
-    """For vectors U x V'."""
+def power_sums(a, b):
+    """The function of n and k that is `sum_(i<n) a^(ki) b^(k(n-1-i))`.
 
-    def operators(n):
-        a, c, _ = powers(n)
-        return _plus, lambda x: ops.matmul(a, x), lambda x: ops.matmul(x, c)
+    That is `(a^(kn) - b^(kn)) / (a^k - b^k)`.
+    """
 
-    return operators
+    @functools.cache
+    def sums(n, k=1):
+        if n == 1:
+            return 1.0
+        if n % 2:
+            return a**k * sums(n - 1, k) + b ** (k * (n - 1))
+        pair = a**k + b**k
+        return pair if n == 2 else pair * sums(n // 2, 2 * k)
 
-
-# For tall kernels a vector is several matrices: None for zero, `IDENTITY` for the f of F itself,
-# which is gradient V.
-
-
-def tall_vectors_with_u(powers, g, h):
-    """For vectors (U x + R y + F f) V'; g = U' F and h = R' F."""
-
-    def operators(n):
-        a, c, z = powers(n)
-        z = z[..., :, None]
-
-        def left(vector):
-            x, _, f = vector  # What A makes of R is of second order.
-            x = _plus(x, _times(g, f))
-            outside = None if f is None else z * _times(h, f)
-            return _plus(ops.matmul(a, x), outside), z * x, None
-
-        return _plus_each, left, lambda vector: [_times(each, c) for each in vector]
-
-    return operators
+    return sums
 
 
-def tall_vectors_without_u(powers, t):
-    """For vectors (M y + F f) V'; M = kernel V, and t = M' F."""
-
-    def operators(n):
-        c, inverse = powers(n)
-        t_n = ops.matmul(inverse, t)
-
-        def left(vector):
-            y, f = vector
-            return _plus(None if y is None else ops.matmul(c, y), _times(t_n, f)), None
-
-        return _plus_each, left, lambda vector: [_times(each, c) for each in vector]
-
-    return operators
+def quotients(sums, n, k):
+    """`(a^n - b^n) / (a^k - b^k)`, of the function that `power_sums` returned."""
+    return sums(n) / sums(k) if n % k else sums(n // k, k)
 
 
-def _plus(a, b):
-    if a is None or b is None:
-        return b if a is None else a
-    return a + b
+def operator_sums(matrix, left, right):
+    """Two functions of n: `sum_(i<n) A^i X C^(n-1-i)`, and that without its first term, X C^(n-1).
+
+    `left(x, k)` is to multiply a matrix by A^k, `right(x, k)` by C^k.
+    """
+
+    @functools.cache
+    def last(n):  # The last n // 2 terms.
+        half = n - n // 2
+        return left(rest(half) if n % 2 else whole(half), n // 2)
+
+    @functools.cache
+    def whole(n):
+        return matrix if n == 1 else last(n) + right(whole(n - n // 2), n // 2)
+
+    @functools.cache
+    def rest(n):
+        return last(n) if n == 2 else last(n) + right(rest(n - n // 2), n // 2)
+
+    return whole, rest
 
 
-def _plus_each(left, right):
-    return [_plus(a, b) for a, b in zip(left, right)]
-
-
-def _times(a, b):
-    if a is None or b is None:
-        return None
-    if a is IDENTITY or b is IDENTITY:
-        return b if a is IDENTITY else a
-    return ops.matmul(a, b)
+def exponents(n):
+    """The powers of A and C that a sum of n terms takes."""
+    return set() if n < 2 else {n // 2} | exponents(n - n // 2)
 
 
 # The rotations, and what else is done to one matrix.
@@ -144,26 +116,6 @@ def with_repair(step, basis):
     missed = ops.matmul(transpose(basis), ops.matmul(basis, probe)) - probe
     is_off = ops.max(ops.mean(ops.square(missed), axis=-2)) > ROUNDING[dtype] ** 2
     return choose(is_off, lambda: step + orthonormality_defect(basis), lambda: step)
-
-
-def power_sum(a, b, n):
-    """`sum_(i<n) a^i b^(n-1-i)`, which is `(a^n - b^n) / (a - b)`."""
-    if n == 1:
-        return 1.0
-    if n % 2:
-        return a * power_sum(a, b, n - 1) + b ** (n - 1)
-    half = a ** (n // 2) + b ** (n // 2)
-    return half if n == 2 else half * power_sum(a, b, n // 2)
-
-
-def prime_factors(n):
-    factors, p = [], 2
-    while n > 1:
-        while n % p:
-            p += 1
-        factors.append(p)
-        n //= p
-    return factors
 
 
 def split_diagonal(matrix):

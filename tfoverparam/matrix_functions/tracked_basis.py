@@ -34,8 +34,7 @@ from tfoverparam.matrix_functions.first_order import (
     TINY,
     choose,
     orthonormality_defect,
-    power_sum,
-    prime_factors,
+    power_sums,
     transpose,
 )
 from tfoverparam.matrix_functions.tracked_steps import (
@@ -66,8 +65,8 @@ class Basis(NamedTuple):
 
 
 def is_tracked(depth) -> bool:
-    """Whether products alone make the rule of this depth: integers with prime factors up to 7."""
-    return depth == int(depth) and max(prime_factors(int(depth)), default=0) <= 7
+    """Whether products alone make the rule of this depth: integers."""
+    return depth == int(depth)
 
 
 def decompose(kernel) -> Basis:
@@ -142,7 +141,7 @@ def tracked_direction(kernel, gradient, basis, depth, is_to_stand=False):
     if not is_to_stand:
         near = NEAR[keras.backend.standardize_dtype(kernel.dtype)]
         near *= min(1.0, NEAR_UP_TO / kernel.shape[-1])
-    arguments = (kernel, gradient, basis, depth, largest_entry(kernel), near)
+    arguments = (kernel, gradient, basis, int(depth), largest_entry(kernel), near)
     if kernel.shape[-2] == kernel.shape[-1]:
         *tracked, is_near = step_with_u(*arguments)
     else:
@@ -178,5 +177,5 @@ def _eigenvalues(s, depth):
     outside = ops.power(s, 2 - 2 / depth)[..., None, :]
     if depth == int(depth) and depth <= 8:
         a = ops.power(s, 2 / depth)
-        return power_sum(a[..., :, None], a[..., None, :], int(depth)), outside
+        return power_sums(a[..., :, None], a[..., None, :])(int(depth)), outside
     return eigenvalues_of_depth(s, depth), outside

@@ -9,23 +9,20 @@ from keras import ops
 
 from tfoverparam.matrix_functions.first_order import (
     DAMPING,
-    IDENTITY,
     TINY,
-    chain,
     choose,
     damped_rotation,
+    exponents,
     identity_like,
+    operator_sums,
     orthonormality_defect,
-    power_sum,
-    prime_factors,
+    power_sums,
+    quotients,
     repeat_while,
     rotations,
     second_order,
     split_diagonal,
     square_among_equals,
-    square_vectors,
-    tall_vectors_with_u,
-    tall_vectors_without_u,
     transpose,
     with_diagonal,
     with_repair,
@@ -100,34 +97,40 @@ def step_with_u(kernel, gradient, basis, depth, scale, near):
     u, v, u_kernel, s, e, rows, columns, _, error = state
     is_near = _is_near(seen, error)
 
-    left, right = e * s[..., None, :], s[..., :, None] * e
-    numerators = left + transpose(left), right + transpose(right)
-    sums = _power_sums(lambda n: (_root(s, rows, n), _root(s, columns, n)))
+    # E of B B' and of B' B, and of their powers.
+    e_t, s_row, s_column = transpose(e), s[..., :, None], s[..., None, :]
+    of_squares = e * s_column + e_t * s_row, e * s_row + e_t * s_column
+    orders = exponents(depth) | ({depth - 1} if is_tall else set())
+    curved = [k for k in orders if 2 * k != depth]
+    terms = [(each, 2 * k / depth - 1) for k in curved for each in of_squares]
+    found = _with_equals(error, s, e, terms)
+    numerators = dict.fromkeys(orders, of_squares) | dict(zip(curved, zip(found[::2], found[1::2])))
+    row, column = _root(s, rows, depth), _root(s, columns, depth)
+    sums = power_sums(row[..., :, None], column[..., None, :])
 
-    def powers(n):
-        left, right = numerators
-        if n > 2:
-            left, right = _with_equals(error, s, e, numerators, (2 / n - 1, 2 / n - 1))
-        root = ops.power(ops.square(s), 1 / n)
-        return (
-            with_diagonal(left / sums(n), root),
-            with_diagonal(right / sums(n), root),
-            s / _root(s, columns, n) ** (n - 1),
-        )
+    @functools.cache
+    def powers(k):
+        roots = identity_like(s) * ops.power(ops.square(s), k / depth)[..., None, :]
+        return [each / quotients(sums, depth, k) + roots for each in numerators[k]]
 
     u_gradient = ops.matmul(transpose(u), gradient)
     g = ops.matmul(u_gradient, v)
+    whole, rest = operator_sums(
+        g, lambda x, k: ops.matmul(powers(k)[0], x), lambda x, k: ops.matmul(x, powers(k)[1])
+    )
     back = transpose(v * scale ** (2 - 2 / depth))
     if is_tall:
+        # The gradient is `U g V'`, and what is outside of U: with the kernel's R, it makes h.
         h = ops.matmul(transpose(kernel), gradient) - ops.matmul(transpose(u_kernel), u_gradient)
         h = ops.matmul(transpose(v / scale), ops.matmul(h, v))
-        x, y, f = chain((None, None, IDENTITY), depth, tall_vectors_with_u(powers, g, h))
-        y = ops.matmul(y, back)
-        found = ops.matmul(u, ops.matmul(x, back) - ops.matmul(with_diagonal(e, s), y))
-        found = found + ops.matmul(kernel, ops.matmul(v / scale, y))
-        found = found + ops.matmul(gradient, ops.matmul(v, ops.matmul(f, back)))
+        z = (s / column ** (depth - 1))[..., :, None] * sums(depth - 1)
+        y = ops.matmul(z * g, back)
+        found = ops.matmul(rest(depth) + z * h, back) - ops.matmul(with_diagonal(e, s), y)
+        found = ops.matmul(u, found) + ops.matmul(kernel, ops.matmul(v / scale, y))
+        f = ops.matmul(powers(depth - 1)[1], back)
+        found = found + ops.matmul(gradient, ops.matmul(v, f))
     else:
-        found = ops.matmul(u, ops.matmul(chain(g, depth, square_vectors(powers)), back))
+        found = ops.matmul(u, ops.matmul(whole(depth), back))
     is_kept = is_u_needed(s, 2 * SPREAD) * basis.is_u_kept
     return found, u, v, s * scale[..., 0], is_kept, is_near
 
@@ -161,17 +164,21 @@ def step_without_u(kernel, gradient, basis, depth, scale, near):
     v, m, squares, e, _, error = _turned(turn_and_see, LESS_NEAR * near, basis.v, *seen)
     is_near = _is_near(seen, error)
 
-    sums = _power_sums(lambda n: (ops.power(squares, 1 / n),) * 2)
+    root = ops.power(squares, 1 / depth)
+    sums = power_sums(root[..., :, None], root[..., None, :])
+    orders = exponents(depth - 1) | {depth - 1, 1 - depth}
+    twice = (2 * squares + TINY)[..., :, None]
+    terms = [(e, (k / depth - 1) / twice) for k in orders]
+    numerators = dict(zip(orders, _with_equals(error / LESS_NEAR, squares, e, terms)))
 
-    def powers(n):
-        root = ops.power(squares, 1 / n)
-        inverse = 1 / root ** (n - 1)
-        factors = [(p - 1) / (2 * squares + TINY)[..., :, None] for p in (1 / n, 1 / n - 1)]
-        e_root, e_inverse = _with_equals(error / LESS_NEAR, squares, e, (e, e), factors)
-        reciprocal = 1 / sums(n)
-        # The divided differences of the inverse: `1 / (a^n P)` less `1 / (a^n b^(n-1))`.
-        e_inverse = e_inverse * (reciprocal - inverse[..., None, :]) / squares[..., :, None]
-        return with_diagonal(e_root * reciprocal, root), with_diagonal(e_inverse, inverse)
+    @functools.cache
+    def power(k):
+        return with_diagonal(numerators[k] / quotients(sums, depth, k), root**k)
+
+    outside = root ** (1 - depth)
+    # The divided differences of this power: `1 / (a^N P)` less `1 / (a^N b^(N-1))`.
+    differences = (1 / sums(depth) - outside[..., None, :]) / squares[..., :, None]
+    inverse = with_diagonal(numerators[1 - depth] * differences, outside)
 
     # Of d k^2 multiplications each, 3 products more, or 4 of k^3.
     is_nearly_square = kernel.shape[-2] < 2 * kernel.shape[-1]
@@ -180,7 +187,13 @@ def step_without_u(kernel, gradient, basis, depth, scale, near):
         t = ops.matmul(transpose(m), turned)
     else:
         t = ops.matmul(ops.matmul(transpose(m), gradient), v)
-    y, f = chain((None, IDENTITY), depth, tall_vectors_without_u(powers, t))
+    # M y V' is what A^i makes of the gradient for i > 0: A^i = M C^(i-N) M'.
+    whole, _ = operator_sums(
+        ops.matmul(inverse, t),
+        lambda x, k: ops.matmul(power(k), x),
+        lambda x, k: ops.matmul(x, power(k)),
+    )
+    y, f = whole(depth - 1), power(depth - 1)
     back = transpose(v * scale ** (2 - 2 / depth))
     if is_nearly_square:
         found = ops.matmul(ops.matmul(m, y) + ops.matmul(turned, f), back)
@@ -198,19 +211,6 @@ def _root(s, rest, n):
     return ops.power(ops.square(s) + rest + TINY, 1 / n)
 
 
-def _power_sums(roots):
-    """The function `sums(n)` of `power_sum` for n-th roots, each by way of that for n / p."""
-
-    @functools.cache
-    def sums(n):
-        p = prime_factors(n)[0]
-        row, column = roots(n)
-        found = power_sum(row[..., :, None], column[..., None, :], p)
-        return found if n == p else found * sums(n // p)
-
-    return sums
-
-
 def _error(squared, row, column, root):
     """Estimate of what the direction lacks: of second order in E, weighted as its roots are."""
     squared = squared / (row[..., :, None] + column[..., None, :])
@@ -218,14 +218,16 @@ def _error(squared, row, column, root):
     return ops.sqrt(both) / ops.max(root, axis=-1)
 
 
-def _with_equals(error, s, e, numerators, factors):
-    """Numerators with what they lack of second order among equals, where it matters."""
+def _with_equals(error, s, e, terms):
+    """Numerators, with so much of what they lack of second order among equals, where it matters."""
 
     def add():
         square = square_among_equals(s, e)
-        return tuple(each + factor * square for each, factor in zip(numerators, factors))
+        return tuple(numerator + factor * square for numerator, factor in terms)
 
-    return choose(error > NEAR["float32"], add, lambda: tuple(numerators))
+    if not terms:
+        return ()
+    return choose(error > NEAR["float32"], add, lambda: tuple(each for each, _ in terms))
 
 
 def _is_near(seen, error):

@@ -54,7 +54,7 @@ class EndToEnd(WrappingOptimizer):
     Cost of a step, in products of the size of a square kernel: 8 at depth 2, 10 at depths 3 and
     4, 12 at depth 8, and every few steps 6 more to follow singular bases, which are state of twice
     the size of the kernel (Muon: 15). Kernels of one shape move together. Depths that are no
-    integer, or have a prime factor above 7, take a singular value decomposition in each step.
+    integer take a singular value decomposition in each step.
 
     Args:
         inner_optimizer: A `keras.optimizers.Optimizer`, its name or its configuration. Clipping,
