@@ -16,7 +16,7 @@ import functools
 import pathlib
 
 from reproduce import experiment, workloads
-from reproduce.claims import networks as checks
+from reproduce.claims import networks as checks, networks_in_words
 from reproduce.harness import config
 from reproduce.workloads import planning
 
@@ -142,7 +142,10 @@ class Networks(experiment.Experiment):
         return {**found, "test error": record.results.get("test_error")}
 
     def conclude(self, records, settings, work):
-        return experiment.Conclusion(checks.verdicts(records), checks.tables(records))
+        found = checks.measured(records)
+        tables = checks.tables(records) | {networks_in_words.TITLE: networks_in_words.rates(found)}
+        said = networks_in_words.paragraphs(found)
+        return experiment.Conclusion(checks.verdicts(records), tables, said=said)
 
     def draw(self, records, settings, path):
         from reproduce.workloads.figure import draw

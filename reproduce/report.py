@@ -128,6 +128,7 @@ def _section(figure):
         [
             f"## {figure['title']}",
             *([f"![{figure['title']}]({folder}/figure.png)"] if figure.get("drawn", True) else []),
+            *figure.get("said", []),
             *_verdict_tables(figure["verdicts"]),
             *(
                 _titled(title, rows)

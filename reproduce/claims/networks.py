@@ -30,6 +30,7 @@ BASELINES = {  # what plain networks are to reach: a result, and the most it may
     "residual_convnet": ("test_error", 10.0),
     "gpt": ("validation_loss", 1.90),
 }
+OPTIMIZERS = {"sgd": "SGD and momentum", "adamw": "Adam", "muon": "Muon"}
 NAMES = {
     "factors": "factors",
     "rule": "the rule",
@@ -166,7 +167,8 @@ def cost(settings):
     return of_optimizer[PLAIN] / of_optimizer[method]
 
 
-def _main_kind(comparison):
+def main_kind(comparison):
+    """The name of the curve that is compared first of all."""
     return selected_by(comparison.plain[0])
 
 
@@ -185,24 +187,21 @@ def _reaches_sooner(found, optimizer, method):
             continue
         effects, said = [], []
         for name, each in compared.items():
-            kind, factor = _main_kind(each), factors[name]
+            kind, factor = main_kind(each), factors[name]
             effects.append(each.is_effect(kind, factor))
             ratios = factor * each.sooner(kind)
             said.append(f"{name} {_band(ratios)}, by chance up to {each.chance(kind):.2f}")
         better = [effect == 1 for effect in effects]
+        reach = "reach" if method[0] == "f" else "reaches"
         yield judge(
-            f"With {_of(optimizer)}, {NAMES[method]} reach{'' if method[0] == 'f' else 'es'} the "
-            f"plain network's validation loss in fewer {unit}",
+            f"With {OPTIMIZERS[optimizer]}, {NAMES[method]} {reach} the plain network's validation "
+            f"loss in fewer {unit}",
             SOURCE,
             "more times sooner than comes by chance, on each workload",
             "; ".join(said) + f" (times sooner, median and range of {seeds(each.runs)})",
             all(better) or (PARTLY if any(better) else False),
             QUESTION,
         )
-
-
-def _of(optimizer):
-    return {"sgd": "SGD and momentum", "adamw": "Adam", "muon": "Muon"}[optimizer]
 
 
 def _band(ratios):
@@ -237,7 +236,7 @@ def _baselines_are_good(found):
                 f"The plain network is well tuned: {workload}",
                 SOURCE,
                 f"{result.replace('_', ' ')} of at most {most:g} with one of the optimizers",
-                ", ".join(f"{_of(name)} {value:.3g}" for name, value in plain.items()),
+                ", ".join(f"{OPTIMIZERS[name]} {value:.3g}" for name, value in plain.items()),
                 bool(min(plain.values()) <= most),
                 QUESTION,
             )
@@ -276,7 +275,7 @@ def _progress(found):
 
 def _row(workload, optimizer, method, each):
     ends, factor = each.ends(), cost(each.settings)
-    main = _main_kind(each)
+    main = main_kind(each)
     row = {"workload": workload, "optimizer": optimizer, "method": method}
     row["rate"] = f"{each.settings['learning_rate']:g}"
     floor = each.chance(main)

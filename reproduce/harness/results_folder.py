@@ -199,6 +199,7 @@ class Conclusion:
     tables: dict = dataclasses.field(default_factory=dict)
     distances: dict = dataclasses.field(default_factory=dict)
     derived: list = dataclasses.field(default_factory=list)  # records made of others, to be drawn
+    said: list = dataclasses.field(default_factory=list)  # paragraphs, in plain words
 
 
 def summary(experiment, records, conclusion, settings, dataset, started):
@@ -209,7 +210,7 @@ def summary(experiment, records, conclusion, settings, dataset, started):
         records: All `harness.records.Record`s of the folder.
         conclusion: The `Conclusion` from them. Its `distances` are RMS of
             log10(ours/paper), a dict from series to a dict from seed to number; its `tables` a
-            dict from a title to a list of rows, each a dict from column to value.
+            dict from a title to a list of rows, each a dict from column to value; `said` is text.
         dataset: The data.
         started: When the conclusion began, which is all the work where there are no records.
     """
@@ -233,6 +234,7 @@ def summary(experiment, records, conclusion, settings, dataset, started):
         },
         "verdicts": [dataclasses.asdict(verdict) for verdict in conclusion.verdicts],
         "tables": conclusion.tables,
+        "said": conclusion.said,
     }
 
 

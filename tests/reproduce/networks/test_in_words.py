@@ -1,0 +1,102 @@
+"""What is said of the comparisons, of curves made by hand."""
+
+import pytest
+
+from reproduce.claims import networks as checks
+from reproduce.claims import networks_in_words as words
+from tests.reproduce.networks.test_claims import five, plain, record
+
+
+@pytest.fixture
+def seconds(monkeypatch):
+    found = {}
+    monkeypatch.setattr(checks, "seconds_a_step", lambda: found)
+    return found
+
+
+def said(*groups):
+    """The paragraphs, from their first words to the rest."""
+    found = words.paragraphs(checks.measured([each for group in groups for each in group]))
+    return dict(each.removeprefix("**").split("**", 1) for each in found)
+
+
+def test_nothing_is_said_of_plain_networks_alone_or_of_the_anchor(seconds):
+    assert said(plain(), plain("ethanol"), five("factors", 1.6, workload="ethanol")) == {}
+    # Without a second set of plain runs, nothing is known of chance.
+    assert said(plain()[:5], five("factors", 1.6)) == {}
+
+
+def test_where_methods_are_sooner_and_where_not(seconds):
+    seconds["mlp"] = seconds["gpt"] = {"sgd": {"plain": 1.0, "factors": 1.5, "rule": 4.0}}
+    networks = [*plain(), *plain("gpt"), *plain("gpt", "adamw")]
+    factors = [*five("factors", 1.6), *five("factors", 0.8, workload="gpt")]
+    rule = [*five("rule", 1.6), *five("rule", 0.1, workload="gpt")]
+    found = said(networks, factors, rule)
+    assert found["SGD and momentum"] == (
+        ", in steps to the target: Factors are sooner on mlp (2.00 times); no sooner on gpt "
+        "(1.00 times); by the clock sooner on mlp. The rule is sooner on mlp (2.00 times); later "
+        "on gpt (never there); by the clock sooner on none."
+    )
+    assert "Adam" not in found
+    # Of seconds nothing is said where they were not measured.
+    seconds.pop("gpt")
+    assert "clock" not in said(networks, factors)["SGD and momentum"]
+
+
+def test_the_advice_is_where_it_pays_by_the_clock(seconds):
+    seconds["mlp"] = {"sgd": {"plain": 1.0, "factors": 1.5}}
+    paid = said(plain(), five("factors", 1.6))["Our advice:"]
+    assert "it paid on mlp with SGD and momentum, nowhere else" in paid
+    seconds["mlp"]["sgd"]["factors"] = 3.0
+    advice = said(plain(), five("factors", 1.6))["Our advice:"]
+    assert "leave the network as it is: nothing was sooner by the clock" in advice
+
+
+def selection(method, paces):
+    return [record(method, 0, pace, rate=rate) for rate, pace in paces.items()]
+
+
+def test_gains_by_the_rate(seconds):
+    # The last loss is 1 / (100 pace).
+    tuned = selection("plain", {0.1: 0.4, 0.2: 0.8, 0.5: 0.5})
+    of_factors = selection("factors", {0.05: 0.1, 0.1: 1.2, 0.2: 0.6, 0.5: 0})
+    records = [*plain(), *five("factors", 1.0), *tuned, *of_factors]
+    (row,) = words.rates(checks.measured(records))
+    assert (row["lowest rate of both"], row["rate of the plain network"]) == ("0.1", "0.2")
+    assert row["there"] == pytest.approx(3.0)
+    assert row["there, too"] == pytest.approx(0.75)
+    assert row["each at its own"] == pytest.approx(1.5)
+    assert said(records)["Is it the rate?"].endswith(
+        "mlp, SGD and momentum: 3.00 times lower at 0.1, 1.50 times with each at its own."
+    )
+    # The plain network's best rate may be one that the method does not survive.
+    lost = [*plain(), *five("factors", 1.0), *tuned, *selection("factors", {0.1: 1.2, 0.2: 0})]
+    assert words.rates(checks.measured(lost))[0]["there, too"] is None
+    apart = [*plain(), *five("factors", 1.0), *tuned, *selection("factors", {0.01: 1.2})]
+    assert words.rates(checks.measured(apart)) == []
+
+
+def test_the_penalty_and_grafting(seconds):
+    penalized = [*plain("tutorial_convnet"), *plain("tutorial_convnet_no_l2")]
+    factors = five("factors", 1.6, workload="tutorial_convnet")
+    without = five("factors", 0.8, workload="tutorial_convnet_no_l2")
+    found = said(penalized, factors, without)
+    assert found["Is it the penalty?"] == (
+        " On the tutorial's ConvNet, with SGD and momentum factors are 2.00 times as soon with the "
+        "penalty and 1.00 times without."
+    )
+    assert "Is it the penalty?" not in said(penalized, factors)
+    both = said(plain(), five("rule", 1.6), five("grafted_rule", 0.8))
+    assert both["Does grafting remove it?"] == " mlp, sgd 1.00 times as soon with it, 2.00 without."
+    assert "Does grafting remove it?" not in said(plain(), five("rule", 1.6))
+
+
+def test_another_optimizer(seconds):
+    muon = five("plain", 4.0, optimizer="muon")
+    noise = [record("plain", seed, 4.0, optimizer="muon") for seed in range(6, 11)]
+    found = said(plain(), five("factors", 1.6), muon, noise, five("factors", 5.0, optimizer="muon"))
+    assert found["Or another optimizer?"] == (
+        " Last validation loss, mlp: 0.0025 Muon plain, 0.00625 SGD and momentum factors, "
+        "0.0125 SGD and momentum plain."
+    )
+    assert "Or another optimizer?" not in said(plain(), five("factors", 1.6))
