@@ -121,6 +121,7 @@ def step_with_u(kernel, gradient, basis, depth, scale, near):
     back = transpose(v * scale ** (2 - 2 / depth))
     if is_tall:
         # The gradient is `U g V'`, and what is outside of U: with the kernel's R, it makes h.
+        # Between U and R the powers of A are diagonal to first order: z is the sum of them.
         h = ops.matmul(transpose(kernel), gradient) - ops.matmul(transpose(u_kernel), u_gradient)
         h = ops.matmul(transpose(v / scale), ops.matmul(h, v))
         z = (s / column ** (depth - 1))[..., :, None] * sums(depth - 1)
