@@ -39,6 +39,7 @@ from tfoverparam.matrix_functions.first_order import (
 )
 from tfoverparam.matrix_functions.tracked_steps import (
     NEAR,
+    NEAR_POWER,
     NEAR_UP_TO,
     SPREAD,
     is_u_needed,
@@ -140,7 +141,7 @@ def tracked_direction(kernel, gradient, basis, depth, is_to_stand=False):
     near = 0.0
     if not is_to_stand:
         near = NEAR[keras.backend.standardize_dtype(kernel.dtype)]
-        near *= min(1.0, NEAR_UP_TO / kernel.shape[-1])
+        near *= min(1.0, NEAR_UP_TO / kernel.shape[-1]) ** NEAR_POWER
     arguments = (kernel, gradient, basis, int(depth), largest_entry(kernel), near)
     if kernel.shape[-2] == kernel.shape[-1]:
         *tracked, is_near = step_with_u(*arguments)

@@ -32,8 +32,9 @@ from tfoverparam.matrix_functions.first_order import (
 # to 4 times too large: the bound is as much larger.
 NEAR = {"float32": 1e-5, "float64": 1e-12}
 LESS_NEAR = 3
-# Of larger kernels the estimate is the further below, the larger they are: so is the bound.
-NEAR_UP_TO = 128
+# Of larger kernels the estimate is the further below, the larger they are: the bound falls with
+# this power of their columns. Errors of sides 512 and 128 are then alike.
+NEAR_UP_TO, NEAR_POWER = 128, 0.75
 # Bounds on the rest E, relative to B, in Frobenius norms: treat with care; make anew.
 FAIR, FAR = 8e-3, 0.1
 # With care: bounds on the estimated error to turn again, so often at most; and to make anew.
