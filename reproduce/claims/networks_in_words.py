@@ -103,16 +103,16 @@ def _listed(compared, workloads):
 
 def _rate(found):
     parts = [
-        f"{row['workload']}, {OPTIMIZERS[row['optimizer']]}: {row['there']:.2f} times lower at "
-        f"{row['lowest rate of both']}, {row['each at its own']:.2f} times with each at its own"
+        f"{row['workload']}, {OPTIMIZERS[row['optimizer']]}: {row['there']:.2f} at "
+        f"{row['lowest rate of both']}, {row['each at its own']:.2f} with each at its own"
         for row in rates(found)
         if row["method"] == "factors"
     ]
     if not parts:
         return ""
     return (
-        "**Is it the rate?** The last loss of one seed, with factors, at the lowest rate that both "
-        f"were tried with, and at the best: {'; '.join(parts)}."
+        "**Is it the rate?** The plain network's last loss by that with factors, of one seed, at "
+        f"the lowest rate that both were tried with, and at the best: {'; '.join(parts)}."
     )
 
 

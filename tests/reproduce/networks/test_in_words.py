@@ -67,7 +67,7 @@ def test_gains_by_the_rate(seconds):
     assert row["there, too"] == pytest.approx(0.75)
     assert row["each at its own"] == pytest.approx(1.5)
     assert said(records)["Is it the rate?"].endswith(
-        "mlp, SGD and momentum: 3.00 times lower at 0.1, 1.50 times with each at its own."
+        "mlp, SGD and momentum: 3.00 at 0.1, 1.50 with each at its own."
     )
     # The plain network's best rate may be one that the method does not survive.
     lost = [*plain(), *five("factors", 1.0), *tuned, *selection("factors", {0.1: 1.2, 0.2: 0})]
