@@ -153,7 +153,7 @@ def _better_optimizer(found):
             if name == workload and (of == "sgd" or method == PLAIN)
         }
         if len({name.split(" ")[0] for name in ends}) > 1:
-            order = sorted(ends, key=ends.get)
+            order = sorted(ends, key=lambda name: ends[name])
             parts.append(f"{workload}: {', '.join(f'{ends[name]:.3g} {name}' for name in order)}")
     if not parts:
         return ""
