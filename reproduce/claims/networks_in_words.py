@@ -17,9 +17,9 @@ def paragraphs(found):
         found: What `networks.measured` returns.
     """
     found = {
-        (workload, optimizer): {name: each for name, each in methods.items() if each.noise}
+        (workload, optimizer): methods
         for (workload, optimizer), methods in found.items()
-        if workload != ANCHOR
+        if workload != ANCHOR and methods[PLAIN].noise
     }
     if all(len(methods) < 2 for methods in found.values()):
         return []
@@ -32,8 +32,6 @@ def rates(found):
     """Rows: the gain at the lowest rate of both, at the plain network's, and each at its own."""
     rows = []
     for (workload, optimizer), methods in found.items():
-        if PLAIN not in methods:
-            continue
         plain = _ends_by_rate(methods[PLAIN])
         for method, comparison in methods.items():
             ends = _ends_by_rate(comparison)
@@ -134,8 +132,8 @@ def _penalty(found):
 
 def _grafting(found):
     parts = [
-        f"{workload}, {optimizer} {_ratio(methods['grafted_rule']):.2f} times as soon with it, "
-        f"{_ratio(methods['rule']):.2f} without"
+        f"{workload}, {OPTIMIZERS[optimizer]}: {_ratio(methods['grafted_rule']):.2f} times as soon "
+        f"with it, {_ratio(methods['rule']):.2f} without"
         for (workload, optimizer), methods in found.items()
         if "rule" in methods and "grafted_rule" in methods
     ]
@@ -143,18 +141,18 @@ def _grafting(found):
 
 
 def _better_optimizer(found):
-    """The least last loss of each network over all methods with SGD, and plain with the others."""
+    """The last losses of each network with all methods of SGD, and plain with the others."""
     parts = []
     for workload in dict.fromkeys(workload for workload, _ in found):
-        ends = {
-            f"{OPTIMIZERS[of]} {method.replace('_', ' ')}": float(np.median(each.ends()))
-            for (name, of), methods in found.items()
-            for method, each in methods.items()
-            if name == workload and (of == "sgd" or method == PLAIN)
-        }
-        if len({name.split(" ")[0] for name in ends}) > 1:
-            order = sorted(ends, key=lambda name: ends[name])
-            parts.append(f"{workload}: {', '.join(f'{ends[name]:.3g} {name}' for name in order)}")
+        optimizers = [of for name, of in found if name == workload]
+        if len(optimizers) > 1:
+            ends = sorted(
+                (float(np.median(each.ends())), f"{OPTIMIZERS[of]} {method.replace('_', ' ')}")
+                for of in optimizers
+                for method, each in found[workload, of].items()
+                if of == "sgd" or method == PLAIN
+            )
+            parts.append(f"{workload}: {', '.join(f'{loss:.3g} {name}' for loss, name in ends)}")
     if not parts:
         return ""
     return f"**Or another optimizer?** Last validation loss, {'; '.join(parts)}."

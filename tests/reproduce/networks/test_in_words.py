@@ -87,7 +87,9 @@ def test_the_penalty_and_grafting(seconds):
     )
     assert "Is it the penalty?" not in said(penalized, factors)
     both = said(plain(), five("rule", 1.6), five("grafted_rule", 0.8))
-    assert both["Does grafting remove it?"] == " mlp, sgd 1.00 times as soon with it, 2.00 without."
+    assert both["Does grafting remove it?"] == (
+        " mlp, SGD and momentum: 1.00 times as soon with it, 2.00 without."
+    )
     assert "Does grafting remove it?" not in said(plain(), five("rule", 1.6))
 
 
