@@ -63,19 +63,21 @@ def _by_rate(axes, comparison, method, color):
 
 
 def _profile(axes, found, optimizer):
-    """Performance profile: the part of the workloads on which a method is within a factor."""
+    """Performance profile: the part of its workloads on which a method is within a factor."""
     sooner: dict = {}
     for (workload, of), methods in found.items():
         if of == optimizer:
             for method, comparison in methods.items():
                 kind = planning.selected_by(comparison.plain[0])
                 sooner.setdefault(method, {})[workload] = np.median(comparison.sooner(kind))
-    names = {name for ratios in sooner.values() for name in ratios}
-    best = {name: max(ratios.get(name, 0) for ratios in sooner.values()) for name in names}
+    best: dict = {}
+    for ratios in sooner.values():
+        for name, ratio in ratios.items():
+            best[name] = max(ratio, best.get(name, 0))
     factors = np.linspace(1, 3, 201)
     for method, ratios in sooner.items():
         part = [
-            np.mean([ratios.get(name, 0) >= best[name] / factor > 0 for name in names])
+            np.mean([ratio >= best[name] / factor > 0 for name, ratio in ratios.items()])
             for factor in factors
         ]
         color = plots.COLORS[planning.METHODS.index(method)]
@@ -83,7 +85,7 @@ def _profile(axes, found, optimizer):
     axes.set(
         title=f"Performance profile, {optimizer}",
         xlabel="steps, as a multiple of the best method's",
-        ylabel="part of the workloads",
+        ylabel="part of the workloads measured",
         ylim=(-0.05, 1.05),
     )
     axes.grid(True, alpha=0.3)
