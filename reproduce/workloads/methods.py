@@ -2,7 +2,8 @@
 
 None has a knob that the plain network has not. Penalties act on the product, there is no decoupled
 decay, no clipping. Keras's Muon moves kernels of rank 2 but the last layer's, and Adam all others;
-of a kernel that plain Muon does not move, it moves no factors either.
+of a kernel that plain Muon does not move, it moves no factors either. Of the residual ConvNet it
+moves none: there it is Adam.
 
 A convolution as one of 1 x 1, one of k x k and one of 1 x 1 is not among the methods: a factorized
 convolution multiplies the (k k inputs, outputs) matrix from factors, and a first factor on the

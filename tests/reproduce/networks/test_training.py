@@ -115,6 +115,7 @@ def test_a_run_that_diverges_ends_at_once(settings, few_digits, monkeypatch):
         ("tutorial_convnet", 1),
         pytest.param("gpt", 16, marks=pytest.mark.slow),
         ("ethanol", 1),
+        ("residual_convnet", 0),
     ],
 )
 def test_muon_moves_the_same_kernels_with_factors(name, count, settings):
@@ -133,6 +134,20 @@ def test_muon_moves_the_same_kernels_with_factors(name, count, settings):
             ]
         )
     assert len(moved[0]) == count and moved[1] == [n for n in moved[0] for _ in range(2)]
+
+
+def test_muon_without_matrices_is_adam(settings):
+    ends = []
+    for name in ("adamw", "muon"):
+        kernel = keras.Variable(np.ones((3, 3, 2, 4), "float32"), name="kernel")
+        network = keras.Sequential([keras.Input((8, 8, 2)), keras.layers.Conv2D(4, 3)])
+        optimizer = methods.prepare(network, settings(optimizer=name, steps=10))
+        for step in range(3):
+            gradient = np.random.default_rng(step).normal(size=kernel.shape)
+            optimizer.apply([keras.ops.convert_to_tensor(gradient, "float32")], [kernel])
+        ends.append(kernel.numpy())
+    assert np.abs(ends[0] - 1).min() > 0.001
+    np.testing.assert_allclose(*ends, rtol=1e-6)
 
 
 def test_the_penalty_acts_on_the_product(settings):
