@@ -5,10 +5,10 @@
     python -m reproduce.networks --methods factors_3 rule_3 identity_factors --optimizers sgd
 
 Plain networks against the same overparameterized, by factors and by the end-to-end rule, with and
-without grafting. Every method has its own best learning rate: of five, and their neighbors for as
-long as the best is at an edge, that with the least validation loss of one seed. Then other seeds
-are measured: steps and seconds to the loss that the plain network has after three quarters of its
-steps. Warm-up and cosine for all; penalties act on the product.
+without grafting. Every method has its own best learning rate: of five, their neighbors for as long
+as the best is at an edge, and on Ethanol some between, that with the least validation loss of one
+seed. Then other seeds are measured: steps and seconds to the loss that the plain network has after
+three quarters of its steps. Warm-up and cosine for all; penalties act on the product.
 """
 
 import dataclasses
@@ -18,17 +18,10 @@ import pathlib
 from reproduce import experiment, workloads
 from reproduce.claims import networks as checks, networks_in_words
 from reproduce.harness import config
+from reproduce.harness.errors import UsageError
 from reproduce.workloads import planning
 
-MILLISECONDS = {  # of a step of the plain network on two cores, roughly
-    "ethanol": 0.4,
-    "mlp": 4,
-    "tutorial_convnet": 30,
-    "tutorial_convnet_no_l2": 30,
-    "gpt": 50,
-    "residual_convnet": 60,
-}
-COST = {planning.PLAIN: 1, "factors": 2, "identity_factors": 2, "factors_3": 3}  # others: 4
+A_STEP = 0.05  # seconds, where they have not been measured
 TAGS = {
     "training_loss": "train/loss",
     "penalty": "train/penalty",
@@ -80,6 +73,14 @@ class Networks(experiment.Experiment):
                 help=f"of: {', '.join(choices)} (default: {' '.join(default)})",
             )
 
+    def check(self, arguments, settings):
+        of_noise = sorted(set(arguments.seeds) & set(settings.noise_seeds))
+        if of_noise:
+            raise UsageError(
+                f"Seeds {', '.join(map(str, of_noise))} are those of the second set of plain runs "
+                "(`noise_seeds` of the configuration): measure with others."
+            )
+
     def load(self, arguments):
         return Data(arguments.data_dir)
 
@@ -111,11 +112,8 @@ class Networks(experiment.Experiment):
         return [run for group in found for run in group.possible()]
 
     def minutes(self, runs, dataset):
-        each = (
-            run.settings["steps"] * MILLISECONDS[run.panel] * COST.get(run.settings["method"], 4)
-            for run in runs
-        )
-        return sum(each) / 60_000
+        seconds = (checks.seconds_of(run.settings) or [0, A_STEP] for run in runs)
+        return sum(run.settings["steps"] * each[1] for run, each in zip(runs, seconds)) / 60
 
     def train(self, runs, task, settings, work):
         from reproduce.harness import tensorboard

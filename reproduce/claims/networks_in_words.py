@@ -2,9 +2,18 @@
 
 import numpy as np
 
-from reproduce.claims.networks import ANCHOR, NAMES, OPTIMIZERS, cost, main_kind
+from reproduce.claims.networks import (
+    ANCHOR,
+    CHANCE,
+    NAMES,
+    OPTIMIZERS,
+    band,
+    cost,
+    main_kind,
+    seconds_of,
+)
 from reproduce.harness.curves import rounded
-from reproduce.workloads.planning import PLAIN, end
+from reproduce.workloads.planning import MOVED_BY_MUON, PLAIN, end
 
 PENALIZED = "tutorial_convnet"
 TITLE = "Is it the rate? The plain network's last loss by that of the method, of one seed"
@@ -19,13 +28,23 @@ def paragraphs(found):
     found = {
         (workload, optimizer): methods
         for (workload, optimizer), methods in found.items()
-        if workload != ANCHOR and methods[PLAIN].noise
+        if workload != ANCHOR and methods[PLAIN].has_noise
     }
-    if all(len(methods) < 2 for methods in found.values()):
+    if not _pairs(found):
         return []
     said = [_where(found, optimizer) for optimizer in OPTIMIZERS]
-    parts = (_rate, _penalty, _grafting, _better_optimizer, _advice)
+    parts = (_by_chance, _rate, _penalty, _grafting, _better_optimizer, _muon, _not_tried, _advice)
     return [each for each in (*said, *(part(found) for part in parts)) if each]
+
+
+def _pairs(found):
+    """The comparisons with the plain network: workload and optimizer, method, `Comparison`."""
+    return [
+        (f"{workload} with {OPTIMIZERS[optimizer]}", method, comparison)
+        for (workload, optimizer), methods in found.items()
+        for method, comparison in methods.items()
+        if method != PLAIN
+    ]
 
 
 def rates(found):
@@ -69,11 +88,9 @@ def _where(found, optimizer):
         }
         if not compared:
             continue
-        effects = {workload: _effect(each) for workload, each in compared.items()}
         parts = [
-            f"{word} on {_listed(compared, [w for w in compared if effects[w] == sign])}"
-            for word, sign in (("sooner", 1), ("no sooner", 0), ("later", -1))
-            if sign in effects.values()
+            *_signs(compared, _effect, _sooner, ("sooner", "no sooner", "later", "undecided")),
+            *_signs(compared, _lower, _times, ("ends lower", None, "ends higher", None)),
         ]
         costs = {workload: cost(each.settings) for workload, each in compared.items()}
         if None not in costs.values():
@@ -86,7 +103,16 @@ def _where(found, optimizer):
     return f"**{OPTIMIZERS[optimizer]}**, in steps to the target: {' '.join(sentences)}"
 
 
-def _effect(comparison, factor=1.0):
+def _signs(compared, effect, number, words):
+    """For each kind of effect, a word and the workloads that have it, with their numbers."""
+    found = {workload: effect(each) for workload, each in compared.items()}
+    for word, sign in zip(words, (1, 0, -1, None)):
+        listed = [f"{w} ({number(compared[w])})" for w in compared if found[w] == sign]
+        if word and listed:
+            yield f"{word} on {', '.join(listed)}"
+
+
+def _effect(comparison, factor=(1.0, 1.0)):
     return comparison.is_effect(main_kind(comparison), factor)
 
 
@@ -94,23 +120,48 @@ def _ratio(comparison):
     return float(np.median(comparison.sooner(main_kind(comparison))))
 
 
-def _listed(compared, workloads):
-    ratios = {workload: _ratio(compared[workload]) for workload in workloads}
-    return ", ".join(f"{w} ({f'{x:.2f} times' if x else 'never there'})" for w, x in ratios.items())
+def _sooner(comparison):
+    ratio = _ratio(comparison)
+    return f"{ratio:.2f} times" if ratio else band(comparison.sooner(main_kind(comparison)))
+
+
+def _lower(comparison):
+    return comparison.is_lower()
+
+
+def _times(comparison):
+    ratio = float(np.median(comparison.lower()))
+    return f"{max(ratio, 1 / ratio):.2f} times" if ratio else "diverging"
+
+
+def _by_chance(found):
+    count = len(_pairs(found))
+    return (
+        f"**By chance alone** some {(1 - CHANCE) * count:.1f} of these {count} comparisons in "
+        "steps would be called an effect. What a rate between those that were tried would give, "
+        "to the plain network as well, is not in what is called chance."
+    )
 
 
 def _rate(found):
-    parts = [
-        f"{row['workload']}, {OPTIMIZERS[row['optimizer']]}: {row['there']:.2f} at "
-        f"{row['lowest rate of both']}, {row['each at its own']:.2f} with each at its own"
-        for row in rates(found)
-        if row["method"] == "factors"
-    ]
-    if not parts:
+    gone: list[str] = []
+    kept: list[str] = []
+    for row in rates(found):
+        lowest, own = row["there"], row["each at its own"]
+        if row["method"] in ("factors", "rule") and lowest and lowest > 1:
+            said = (
+                f"{NAMES[row['method']]} on {row['workload']} with {OPTIMIZERS[row['optimizer']]}"
+            )
+            most = np.log(max(own, 1)) < np.log(lowest) / 2
+            (gone if most else kept).append(f"{said} ({lowest:.2f} there, {own:.2f} at their own)")
+    if not gone and not kept:
         return ""
+    parts = ((gone, "most of that gain is gone for"), (kept, "most of it stays for"))
     return (
-        "**Is it the rate?** The plain network's last loss by that with factors, of one seed, at "
-        f"the lowest rate that both were tried with, and at the best: {'; '.join(parts)}."
+        "**Is it the rate?** Where factors or the rule end lower than the plain network at the "
+        "lowest rate that both were tried with, then with each at its own "
+        + "; ".join(f"{word} {', '.join(of)}" for of, word in parts if of)
+        + "."
     )
 
 
@@ -121,9 +172,8 @@ def _penalty(found):
         others = found.get((f"{workload}_no_l2", optimizer), {})
         if workload == PENALIZED and "factors" in methods and "factors" in others:
             parts.append(
-                f"with {OPTIMIZERS[optimizer]} factors are "
-                f"{_ratio(methods['factors']):.2f} times as soon with the penalty and "
-                f"{_ratio(others['factors']):.2f} times without"
+                f"with {OPTIMIZERS[optimizer]} factors are {_sooner(methods['factors'])} as soon "
+                f"with the penalty and {_sooner(others['factors'])} without"
             )
     if not parts:
         return ""
@@ -131,13 +181,17 @@ def _penalty(found):
 
 
 def _grafting(found):
-    parts = [
-        f"{workload}, {OPTIMIZERS[optimizer]}: {_ratio(methods['grafted_rule']):.2f} times as soon "
-        f"with it, {_ratio(methods['rule']):.2f} without"
-        for (workload, optimizer), methods in found.items()
-        if "rule" in methods and "grafted_rule" in methods
-    ]
-    return f"**Does grafting remove it?** {'; '.join(parts)}." if parts else ""
+    parts = []
+    for (workload, optimizer), methods in found.items():
+        if "rule" in methods and "grafted_rule" in methods:
+            rule, grafted = methods["rule"], methods["grafted_rule"]
+            has_gain, is_left = (_effect(each) == 1 for each in (rule, grafted))
+            word = ("it stays" if is_left else "it goes") if has_gain else "there is none"
+            parts.append(
+                f"{word} on {workload} with {OPTIMIZERS[optimizer]} ({_sooner(grafted)} as soon "
+                f"with it, {_sooner(rule)} without)"
+            )
+    return f"**Does grafting remove the rule's gain?** {'; '.join(parts)}." if parts else ""
 
 
 def _better_optimizer(found):
@@ -147,33 +201,63 @@ def _better_optimizer(found):
         optimizers = [of for name, of in found if name == workload]
         if len(optimizers) > 1:
             ends = sorted(
-                (float(np.median(each.ends())), f"{OPTIMIZERS[of]} {method.replace('_', ' ')}")
+                (
+                    float(np.median(each.ends())),
+                    f"{OPTIMIZERS[of]} {method.replace('_', ' ')}",
+                    each,
+                )
                 for of in optimizers
                 for method, each in found[workload, of].items()
                 if of == "sgd" or method == PLAIN
             )
-            parts.append(f"{workload}: {', '.join(f'{loss:.3g} {name}' for loss, name in ends)}")
+            listed = (f"{loss:.3g} {name}{_duration(each)}" for loss, name, each in ends)
+            parts.append(f"{workload}: {', '.join(listed)}")
     if not parts:
         return ""
     return f"**Or another optimizer?** Last validation loss, {'; '.join(parts)}."
 
 
-def _advice(found):
-    worth = sorted(
-        {
-            f"{workload} with {OPTIMIZERS[optimizer]}"
-            for (workload, optimizer), methods in found.items()
-            for method, each in methods.items()
-            if method != PLAIN and _effect(each, cost(each.settings) or 0.0) == 1
-        }
+def _duration(comparison):
+    seconds = seconds_of(comparison.settings)
+    return f" in {comparison.settings['steps'] * seconds[1]:.3g} s" if seconds else ""
+
+
+def _muon(found):
+    if not any(optimizer == "muon" for _, optimizer in found):
+        return ""
+    moved = ", ".join(f"{count} on {name}" for name, count in MOVED_BY_MUON.items())
+    return (
+        "**What is Muon?** Keras's moves kernels of rank 2 but the last one, and leaves others to "
+        f"Adam. Kernels that it moves: {moved}. Where it moves none, it is Adam."
     )
+
+
+def _not_tried(_):
+    return (
+        "**Not tried:** a k x k convolution as one of 1 x 1, one of k x k and one of 1 x 1. "
+        "Factors are of the (k k inputs, outputs) matrix here: one on the inputs alone, the same "
+        "at each of the k k places, is none of them."
+    )
+
+
+def _advice(found):
+    pairs = [(on, method, each, cost(each.settings)) for on, method, each in _pairs(found)]
+    timed = [(*pair, factor) for *pair, factor in pairs if factor]
+    if not timed:
+        return ""
+    worth = [
+        f"{NAMES[method]} on {on} ({factor[0] * _ratio(each):.2f} times)"
+        for on, method, each, factor in timed
+        if _effect(each, factor) == 1
+    ]
+    of = f"Of {len(timed)} comparisons by the clock, on networks of this size and two cores,"
     if worth:
         return (
-            f"**Our advice:** by the clock it paid on {', '.join(worth)}, nowhere else: try it "
-            "where your network is like these, and tune the rate of both."
+            f"**Our advice:** {of} it paid for {', '.join(worth)}, nowhere else: try it where "
+            "your network is like these, and tune the rate of both."
         )
     return (
-        "**Our advice:** where time counts, leave the network as it is: nothing was sooner by the "
-        "clock, on networks of this size and two cores. What is sooner in steps is for those who "
-        "study them, or whose steps cost so much that the optimizer's do not matter."
+        f"**Our advice:** where time counts, leave the network as it is. {of} none was sooner. "
+        "What is sooner in steps is for those who study them, or whose steps cost so much that the "
+        "optimizer's do not matter."
     )

@@ -27,9 +27,9 @@ def draw(title, records, folder):
         for method, comparison in methods.items():
             color = plots.COLORS[planning.METHODS.index(method)]
             _loss(axes[0], comparison, method, color)
-            seconds = checks.seconds_a_step().get(workload, {}).get(optimizer, {}).get(method)
+            seconds = checks.seconds_of(comparison.settings)
             if seconds:
-                _loss(axes[1], comparison, method, color, seconds)
+                _loss(axes[1], comparison, method, color, seconds[1])
             _by_rate(axes[2], comparison, method, color)
         axes[1].set_visible(bool(axes[1].lines))  # Seconds that are not measured are not drawn.
         for each, label in zip(axes, COLUMNS):

@@ -1,7 +1,8 @@
 """The configuration, and which runs come next, given those that have ended.
 
 The rates of a method are selected with one seed: five, then their neighbor for as long as the best
-is at an edge. The best is then trained with other seeds.
+is at an edge, then, where the workload has it so, rates halfway to the best one's neighbors. The
+best is then trained with other seeds.
 """
 
 import dataclasses
@@ -18,23 +19,39 @@ PLAIN = "plain"
 BASIC = (PLAIN, "factors", "rule", "grafted_rule")
 METHODS = (*BASIC, "factors_3", "rule_3", "identity_factors")
 OF_MUON = (PLAIN, "factors")
+MOVED_BY_MUON = {  # kernels; Adam moves the others
+    "ethanol": 1,
+    "mlp": 2,
+    "tutorial_convnet": 1,
+    "tutorial_convnet_no_l2": 1,
+    "gpt": 16,
+    "residual_convnet": 0,
+}
 RATES = [float(f"{digit}e{power}") for power in range(-7, 3) for digit in (1, 2, 5)]
 
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """A workload's size, and the middle of its first rates."""
+    """A workload's size, and how its rates are selected.
+
+    Attributes:
+        halvings: How often the intervals between the best rate and its neighbors are halved.
+        sgd, adamw, muon: The middle one of the first rates.
+    """
 
     name: str
     steps: int
     batch_size: int
     validation_size: int
+    halvings: int
     sgd: float
     adamw: float
     muon: float
 
     def __post_init__(self):
         config.check_positive(self, ("steps", "batch_size", *OPTIMIZERS))
+        if self.halvings < 0:
+            raise ConfigError(f"`halvings` must be >= 0. Received: {self.halvings}")
         if self.name not in MODULES:
             raise ConfigError(
                 f"A workload's `name` must be of {', '.join(MODULES)}. Received: {self.name}"
@@ -132,7 +149,7 @@ class Group:
         Args:
             ends: From the names of the runs that have ended to what the rate is selected by.
         """
-        rates = self.first_rates()
+        rates, halvings = self.first_rates(), self.scale.halvings
         while True:
             selection = {rate: self.run(rate, self.config.selection_seed) for rate in rates}
             runs = list(selection.values())
@@ -140,21 +157,31 @@ class Group:
                 return runs
             best = min(rates, key=lambda rate: ends[selection[rate].name])
             beyond = neighbor(rates, best)
-            if beyond is None:
+            if beyond is not None:
+                rates = sorted([*rates, beyond])
+            elif halvings and len(rates) > 1:
+                at, halvings = rates.index(best), halvings - 1
+                rates = sorted({*rates, *between(rates[max(0, at - 1) : at + 2])})
+            else:
                 return runs + [self.run(best, seed) for seed in self.later_seeds()]
-            rates = sorted([*rates, beyond])
 
     def expected(self):
         """As many runs as `known` comes to where no best rate is at an edge."""
         rates = self.first_rates()
         middle = rates[len(rates) // 2]
+        for _ in range(self.scale.halvings if len(rates) > 1 else 0):
+            at = rates.index(middle)
+            rates = sorted({*rates, *between(rates[at - 1 : at + 2])})
         selection = [self.run(rate, self.config.selection_seed) for rate in rates]
         return selection + [self.run(middle, seed) for seed in self.later_seeds()]
 
     def possible(self):
         """Every run that `known` can come to."""
         seeds = [self.config.selection_seed, *self.later_seeds()]
-        return [self.run(rate, seed) for rate in RATES for seed in seeds]
+        rates = RATES
+        for _ in range(self.scale.halvings):
+            rates = sorted({*rates, *between(rates)})
+        return [self.run(rate, seed) for rate in rates for seed in seeds]
 
 
 def neighbor(rates, best):
@@ -164,11 +191,16 @@ def neighbor(rates, best):
     """
     if len(rates) == 1:
         return None
-    at = RATES.index(best)
-    for edge, beyond in ((rates[0], at - 1), (rates[-1], at + 1)):
+    for edge, step in ((rates[0], -1), (rates[-1], 1)):
+        beyond = RATES.index(edge) + step
         if best == edge and 0 <= beyond < len(RATES) and RATES[beyond] not in rates:
             return RATES[beyond]
     return None
+
+
+def between(rates):
+    """Halfway between each rate and the next, on a scale of logarithms, in two digits."""
+    return [float(f"{math.sqrt(low * high):.1e}") for low, high in zip(rates, rates[1:])]
 
 
 def groups(config, workloads, optimizers, methods, seeds):

@@ -6,7 +6,7 @@ import pytest
 
 from reproduce import networks
 from reproduce.harness import cli, config
-from reproduce.harness.errors import ConfigError
+from reproduce.harness.errors import ConfigError, UsageError
 from reproduce.workloads import planning
 from reproduce.workloads.planning import Group
 
@@ -16,8 +16,8 @@ def settings():
     return config.load(cli.ROOT / "configs" / "networks.yaml", planning.Config)
 
 
-def group_of(settings, method="factors", optimizer="adamw"):
-    (scale,) = (each for each in settings.workloads if each.name == "mlp")
+def group_of(settings, method="factors", optimizer="adamw", workload="mlp"):
+    (scale,) = (each for each in settings.workloads if each.name == workload)
     return Group(scale, optimizer, method, settings, (1, 2, 3, 4, 5))
 
 
@@ -57,6 +57,34 @@ def test_while_the_best_is_at_an_edge_its_neighbor_is_tried(settings):
     assert after(group_of(settings), losses)[0] == [1e-4, *FIVE]
 
 
+def test_intervals_beside_the_best_rate_are_halved(settings):
+    group = group_of(settings, workload="ethanol", optimizer="sgd")
+    losses = dict(zip((2e-5, 5e-5, 1e-4, 2e-4, 5e-4), (5, 4, 3, 2, math.inf)))
+    for more in ([1.4e-4, 3.2e-4], [2.5e-4, 4e-4], [2.2e-4, 2.8e-4]):
+        rates, later = after(group, losses)
+        assert rates == sorted([*losses, *more]) and not later
+        # Each time the larger of the two is better; in the last round neither is.
+        losses |= dict(zip(more, (9.0, 1.9) if more[0] < 2e-4 else (1.5, 3.0)))
+    losses |= {2.2e-4: 1.6, 2.8e-4: 1.7}
+    rates, later = after(group, losses)
+    assert rates == sorted(losses) and later == {(2.5e-4, seed) for seed in (1, 2, 3, 4, 5)}
+    assert len(rates) == 11 == sum(run.seed == 0 for run in group.expected())
+    possible = {run.name for run in group.possible()}
+    assert {group.run(rate, seed).name for rate in losses for seed in (0, 5)} <= possible
+    assert planning.between([1e-4]) == []
+
+
+def test_halving_ends_where_the_rates_do(settings):
+    group = group_of(settings, workload="ethanol", optimizer="sgd")
+    losses = dict.fromkeys(planning.RATES, math.inf)
+    for _ in range(3):  # All diverge; the lowest has a neighbor on one side.
+        rates, later = after(group, losses)
+        new = [rate for rate in rates if rate not in losses]
+        assert len(new) == 1 and 1e-7 < new[0] < 2e-7 and not later
+        losses[new[0]] = math.inf
+    assert {rate for rate, _ in after(group, losses)[1]} == {1e-7}
+
+
 def test_where_all_diverge_lower_rates_are_tried_to_the_end(settings):
     losses = dict.fromkeys(planning.RATES, math.inf)
     rates, later = after(group_of(settings), losses)
@@ -78,7 +106,8 @@ def test_the_required_runs(settings):
     runs = networks.Networks().plan(settings, arguments)
     assert len({run.name for run in runs}) == len(runs)
     noise = [run for run in runs if run.settings["phase"] == "noise"]
-    assert (len(runs) - len(noise), len(noise)) == (600, 90)
+    halves = 6 * 10  # three times two rates of Ethanol's methods
+    assert (len(runs) - len(noise), len(noise)) == (600 + halves, 90)
     assert {run.settings["depth"] for run in runs} == {1, 2}
 
 
@@ -93,12 +122,20 @@ def test_a_share_has_all_runs_of_a_method(settings):
     assert sum(map(len, shares)) == len(set.union(*shares)) == 60
 
 
+def test_seeds_of_the_second_set_of_plain_runs_are_refused(settings):
+    experiment = networks.Networks()
+    experiment.check(cli.parse(experiment, []), settings)
+    with pytest.raises(UsageError, match="Seeds 6, 7 are those of the second set"):
+        experiment.check(cli.parse(experiment, ["--seeds", "5", "6", "7"]), settings)
+
+
 @pytest.mark.parametrize(
     "change, message",
     [
         ("workloads[0].sgd=0.03", "1, 2 or 5 times a power of 10"),
         ("workloads[0].name=resnet", "must be of ethanol, mlp"),
         ("warmup=1.0", "must lie in [0, 1)"),
+        ("workloads[0].halvings=-1", "`halvings` must be >= 0"),
         ("noise_seeds=[6, 6]", "no two the same"),
     ],
 )

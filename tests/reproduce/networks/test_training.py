@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from reproduce import workloads
-from reproduce.workloads import methods, training
+from reproduce.workloads import methods, planning, training
 from reproduce.workloads.training import start, train
 from tfoverparam import linear_maps
 
@@ -75,6 +75,24 @@ def test_at_depth_1_every_method_is_the_plain_network_and_at_depth_2_none(
         assert all(np.abs(ours - theirs).max() > 1e-5 for ours, theirs in zip(found, plain))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in workloads.MODULES if name != "mlp"])
+def test_at_depth_1_every_method_is_the_plain_network_on_every_workload(name, settings, few_digits):
+    workload = workloads.get(name)
+    is_image = name.endswith(("convnet", "no_l2"))
+    dataset = few_digits if is_image else workload.load(None)
+    shared = {"workload": name, "optimizer": "adamw", "steps": 3, "learning_rate": 1e-3}
+    if name == "ethanol":
+        shared |= {"validation_size": 0, "batch_size": 2565}
+    plain, losses = weights_after(settings(**shared), dataset, workload)
+    for method in METHODS:
+        changed = settings(method=method, depth=1, **shared)
+        found, others = weights_after(changed, dataset, workload)
+        np.testing.assert_allclose(others, losses, rtol=1e-6)
+        for ours, theirs in zip(found, plain, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
 def test_the_rate_rises_and_falls(settings):
     schedule = methods.rate_schedule(settings(learning_rate=0.4, warmup=0.1, steps=100))
     step = np.arange(101)
@@ -111,11 +129,8 @@ def test_a_run_that_diverges_ends_at_once(settings, few_digits, monkeypatch):
 @pytest.mark.parametrize(
     "name, count",
     [
-        ("mlp", 2),
-        ("tutorial_convnet", 1),
-        pytest.param("gpt", 16, marks=pytest.mark.slow),
-        ("ethanol", 1),
-        ("residual_convnet", 0),
+        pytest.param(*each, marks=[pytest.mark.slow] if each[0] == "gpt" else [])
+        for each in planning.MOVED_BY_MUON.items()
     ],
 )
 def test_muon_moves_the_same_kernels_with_factors(name, count, settings):
