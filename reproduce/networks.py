@@ -6,9 +6,10 @@
 
 Plain networks against the same overparameterized, by factors and by the end-to-end rule, with and
 without grafting. Every method has its own best learning rate: of five, their neighbors for as long
-as the best is at an edge, and on Ethanol some between, that with the least validation loss of one
-seed. Then other seeds are measured: steps and seconds to the loss that the plain network has after
-three quarters of its steps. Warm-up and cosine for all; penalties act on the product.
+as the best is at an edge, and on Ethanol some between the best and one that diverges, that with the
+least validation loss of one seed. Then other seeds are measured: steps and seconds to the loss that
+the plain network has after three quarters of its steps. Warm-up and cosine for all; penalties act
+on the product.
 """
 
 import dataclasses

@@ -271,6 +271,8 @@ def _reaches_sooner(found, optimizer, method):
 def band(ratios):
     """The median and the range; if most are 0, how many are not."""
     low, middle, high = np.min(ratios), np.median(ratios), np.max(ratios)
+    if math.isinf(middle):
+        return "sooner than most plain runs, which never are"
     if middle:
         return f"{middle:.2f} ({low:.2f} to {high:.2f})"
     reached = np.count_nonzero(ratios)

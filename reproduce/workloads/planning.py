@@ -1,7 +1,7 @@
 """The configuration, and which runs come next, given those that have ended.
 
 The rates of a method are selected with one seed: five, then their neighbor for as long as the best
-is at an edge, then, where the workload has it so, rates halfway to the best one's neighbors. The
+is at an edge, then, where the workload has it so, some between the best and one that diverges. The
 best is then trained with other seeds.
 """
 
@@ -35,7 +35,7 @@ class Scale:
     """A workload's size, and how its rates are selected.
 
     Attributes:
-        halvings: How often the intervals between the best rate and its neighbors are halved.
+        halvings: How often the interval between the best rate and one that diverges is halved.
         sgd, adamw, muon: The middle one of the first rates.
     """
 
@@ -155,23 +155,21 @@ class Group:
             runs = list(selection.values())
             if any(run.name not in ends for run in runs):
                 return runs
-            best = min(rates, key=lambda rate: ends[selection[rate].name])
-            beyond = neighbor(rates, best)
+            losses = [ends[run.name] for run in runs]
+            at = losses.index(min(losses))
+            best, beyond = rates[at], neighbor(rates, rates[at])
             if beyond is not None:
                 rates = sorted([*rates, beyond])
-            elif halvings and len(rates) > 1:
-                at, halvings = rates.index(best), halvings - 1
-                rates = sorted({*rates, *between(rates[max(0, at - 1) : at + 2])})
+            elif halvings and losses[at] < math.inf and math.inf in losses[at + 1 : at + 2]:
+                halvings -= 1
+                rates = sorted({*rates, *between(rates[at : at + 2])})
             else:
                 return runs + [self.run(best, seed) for seed in self.later_seeds()]
 
     def expected(self):
-        """As many runs as `known` comes to where no best rate is at an edge."""
+        """As many runs as `known` comes to where no best rate is at an edge, and none diverges."""
         rates = self.first_rates()
         middle = rates[len(rates) // 2]
-        for _ in range(self.scale.halvings if len(rates) > 1 else 0):
-            at = rates.index(middle)
-            rates = sorted({*rates, *between(rates[at - 1 : at + 2])})
         selection = [self.run(rate, self.config.selection_seed) for rate in rates]
         return selection + [self.run(middle, seed) for seed in self.later_seeds()]
 

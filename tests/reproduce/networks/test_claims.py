@@ -269,6 +269,7 @@ def test_few_runs_at_the_target_are_counted():
     assert checks.band([0, 0, 0, 0.8, 0]) == "1 of 5 runs get there"
     assert checks.band([0, 0, 0]) == "never"
     assert checks.band([0, 1.5, 1.25]) == "1.25 (0.00 to 1.50)"
+    assert checks.band([0, math.inf, math.inf]) == "sooner than most plain runs, which never are"
 
 
 def test_a_workload_is_complete_with_all_methods_of_all_optimizers(monkeypatch):
