@@ -226,8 +226,14 @@ class WrappingOptimizer(keras.optimizers.Optimizer):
         return self._trainable_variables
 
     def position_of(self, variable: Any) -> int:
-        """The position of a variable among them."""
-        return self._get_variable_index(variable)
+        """The position of a variable among them; raises a `ValueError` if it is none of them."""
+        try:
+            return self._get_variable_index(variable)
+        except KeyError as error:
+            raise ValueError(
+                f"Unknown variable: {variable}. This optimizer was built for others, "
+                f"{[each.path for each in self.known_variables]}."
+            ) from error
 
     @property
     def own_iterations(self) -> Any:

@@ -67,6 +67,36 @@ def errors(*arguments, depth=2, dtype="float32", **more):
 SHAPES = [(32, 32), (96, 24)]
 
 
+def of_low_rank(name, random):
+    """Kernels (48, 16) whose rank is less than their columns, as people have them."""
+    kernel = random.normal(size=(48, 16)) / 5
+    if name == "ones":
+        return np.full((48, 16), 0.1)
+    if name == "narrow factors":
+        return random.normal(size=(48, 4)) @ random.normal(size=(4, 16)) / 20
+    if name == "pruned columns":
+        return kernel * (np.arange(16) % 4 > 0)
+    return np.repeat(kernel[:, :8], 2, axis=1)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 8])
+@pytest.mark.parametrize("name", ["ones", "narrow factors", "pruned columns", "equal columns"])
+def test_a_tall_kernel_of_low_rank_is_trained_as_by_the_exact_rule(name, depth):
+    random = np.random.default_rng(2)
+    start = of_low_rank(name, random)
+    start /= np.linalg.norm(start, 2)
+    target, rate = random.normal(size=start.shape) / 5, 0.1 / depth
+    ours = np.asarray(start, "float32")
+    reference, basis = start, decompose(tensor(ours))
+    for _ in range(30):  # Later, small singular values grow by as much as errors do.
+        found, basis = track(tensor(ours), tensor(ours - target), basis, depth)
+        ours = np.asarray(ours - rate * found, "float32")
+        reference = reference - rate * exact(reference, reference - target, depth)
+    moved = np.linalg.norm(reference - start)
+    assert moved > 0.1 * np.linalg.norm(start)
+    assert np.linalg.norm(ours - reference) < 0.02 * moved
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("depth", [2, 3, 4, 8])
 @pytest.mark.parametrize("kind", [10, 1e2, 1e3, 1e4, "Gaussian", "orthogonal"])

@@ -111,11 +111,17 @@ def with_repair(step, basis):
     Rotations to second order leave them orthonormal to fourth: there is seldom much to repair. One
     vector tells whether there is, by its image under U'U, without a product of matrices.
     """
-    dtype = keras.backend.standardize_dtype(step.dtype)
-    probe = ops.cos(ops.arange(basis.shape[-1], dtype=dtype))[:, None]
-    missed = ops.matmul(transpose(basis), ops.matmul(basis, probe)) - probe
-    is_off = ops.max(ops.mean(ops.square(missed), axis=-2)) > ROUNDING[dtype] ** 2
+    x = probe(step)
+    missed = ops.matmul(transpose(basis), ops.matmul(basis, x)) - x
+    share = ROUNDING[keras.backend.standardize_dtype(step.dtype)]
+    is_off = ops.max(ops.mean(ops.square(missed), axis=-2)) > share**2
     return choose(is_off, lambda: step + orthonormality_defect(basis), lambda: step)
+
+
+def probe(matrix):
+    """A vector, as a column, that matrices of this shape and dtype are told apart by."""
+    dtype = keras.backend.standardize_dtype(matrix.dtype)
+    return ops.cos(ops.arange(matrix.shape[-1], dtype=dtype))[:, None]
 
 
 def split_diagonal(matrix):

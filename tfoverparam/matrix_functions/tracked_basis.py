@@ -35,9 +35,11 @@ from tfoverparam.matrix_functions.first_order import (
     choose,
     orthonormality_defect,
     power_sums,
+    probe,
     transpose,
 )
 from tfoverparam.matrix_functions.tracked_steps import (
+    FAR,
     NEAR,
     NEAR_POWER,
     NEAR_UP_TO,
@@ -66,8 +68,8 @@ class Basis(NamedTuple):
 
 
 def is_tracked(depth) -> bool:
-    """Whether products alone make the rule of this depth: integers."""
-    return depth == int(depth)
+    """Whether products alone make the rule of this depth: integers, within reason."""
+    return depth == int(depth) and depth < 2**20
 
 
 def decompose(kernel) -> Basis:
@@ -108,6 +110,17 @@ def direction(gradient, basis, depth):
     return ops.matmul(u, ops.matmul((c - outside) * g, v_t)) + ops.matmul(
         gradient, ops.matmul(v * outside, v_t)
     )
+
+
+def is_wrong(kernel, basis):
+    """Whether a basis is that of another kernel, which the image of one vector tells."""
+    scale = largest_entry(kernel)
+    x = probe(kernel)
+    image = ops.matmul(kernel / scale, x)
+    inner = ops.matmul(transpose(basis.v), x) * (basis.s[..., None] / scale)
+    missed = ops.sum(ops.square(image - ops.matmul(basis.u, inner)), axis=(-2, -1))
+    whole = ops.sum(ops.square(kernel / scale), axis=(-2, -1)) * ops.mean(ops.square(x))
+    return ops.logical_not(ops.all(missed <= FAR**2 * whole))  # True where there is a NaN.
 
 
 def square_roots(basis):

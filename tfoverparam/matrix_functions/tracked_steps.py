@@ -5,10 +5,12 @@ What is turned, and when, is told in `tracked_basis`.
 
 import functools
 
+import keras
 from keras import ops
 
 from tfoverparam.matrix_functions.first_order import (
     DAMPING,
+    ROUNDING,
     TINY,
     choose,
     damped_rotation,
@@ -39,6 +41,8 @@ NEAR_UP_TO, NEAR_POWER = 128, 0.75
 FAIR, FAR = 8e-3, 0.1
 # With care: bounds on the estimated error to turn again, so often at most; and to make anew.
 ROUGH, MOST_TURNS, WRONG = 3e-4, 4, 4e-3
+# Bound on what the squared lengths of the columns of a tall kernel's U differ from 1 by.
+STRETCHED = 0.02
 # U of a tall kernel is needed where singular values fall below this fraction of the largest.
 SPREAD = 0.02
 
@@ -78,7 +82,7 @@ def step_with_u(kernel, gradient, basis, depth, scale, near):
         m, b = ops.matmul(kernel, v / scale), with_diagonal(e, s)
         r = ops.sum(ops.square(m), axis=-2) - ops.sum(ops.square(b), axis=-2)
         r = ops.maximum(r, 0.0)
-        z = s / (ops.square(s) + DAMPING * r + TINY)
+        z = s / (ops.square(s) + DAMPING * r + _rounding(s))
         inside = (b + 2 * ops.matmul(defect, b)) * z[..., None, :]
         step = (
             second_order(x)
@@ -95,8 +99,11 @@ def step_with_u(kernel, gradient, basis, depth, scale, near):
         return *bases, *see(*bases)
 
     state = _turned(turn_and_see, near, basis.u, basis.v, *seen)
-    u, v, u_kernel, s, e, rows, columns, _, error = state
-    is_near = _is_near(seen, error)
+    u, v, u_kernel, s, e, rows, columns, off, error = state
+    is_near = _is_near(seen, off, error)
+    if is_tall:  # U is turned by more than rotations.
+        lengths = ops.sum(ops.square(u), axis=-2)
+        is_near = ops.logical_and(is_near, ops.all(ops.abs(lengths - 1) <= STRETCHED))
 
     # E of B B' and of B' B, and of their powers.
     e_t, s_row, s_column = transpose(e), s[..., :, None], s[..., None, :]
@@ -125,7 +132,8 @@ def step_with_u(kernel, gradient, basis, depth, scale, near):
         # Between U and R the powers of A are diagonal to first order: z is the sum of them.
         h = ops.matmul(transpose(kernel), gradient) - ops.matmul(transpose(u_kernel), u_gradient)
         h = ops.matmul(transpose(v / scale), ops.matmul(h, v))
-        z = (s / column ** (depth - 1))[..., :, None] * sums(depth - 1)
+        z = ops.where(ops.square(s) > _rounding(s), s / column ** (depth - 1), 0.0)
+        z = z[..., :, None] * sums(depth - 1)
         y = ops.matmul(z * g, back)
         found = ops.matmul(rest(depth) + z * h, back) - ops.matmul(with_diagonal(e, s), y)
         found = ops.matmul(u, found) + ops.matmul(kernel, ops.matmul(v / scale, y))
@@ -163,8 +171,8 @@ def step_without_u(kernel, gradient, basis, depth, scale, near):
         v = turn(v, squares, e)
         return v, *see(v)
 
-    v, m, squares, e, _, error = _turned(turn_and_see, LESS_NEAR * near, basis.v, *seen)
-    is_near = _is_near(seen, error)
+    v, m, squares, e, off, error = _turned(turn_and_see, LESS_NEAR * near, basis.v, *seen)
+    is_near = _is_near(seen, off, error)
 
     root = ops.power(squares, 1 / depth)
     sums = power_sums(root[..., :, None], root[..., None, :])
@@ -208,6 +216,12 @@ def step_without_u(kernel, gradient, basis, depth, scale, near):
     return found, u, v, s * scale[..., 0], basis.is_u_kept, is_near
 
 
+def _rounding(s):
+    """Square of what rounding makes of a singular value that is zero."""
+    share = ROUNDING[keras.backend.standardize_dtype(s.dtype)]
+    return share**2 * ops.sum(ops.square(s), axis=-1, keepdims=True) + TINY
+
+
 def _root(s, rest, n):
     """The n-th root of s^2, where s is not small against the rest in its row or column."""
     return ops.power(ops.square(s) + rest + TINY, 1 / n)
@@ -232,10 +246,10 @@ def _with_equals(error, s, e, terms):
     return choose(error > NEAR["float32"], add, lambda: tuple(each for each, _ in terms))
 
 
-def _is_near(seen, error):
-    """Whether the bases need not be made anew, for what they were and the error that is left."""
+def _is_near(seen, off, error):
+    """Whether the bases need not be made anew, for what they were and are, and the error left."""
     is_right = ops.logical_or(ops.all(seen[-2] <= FAIR), error <= WRONG)
-    return ops.logical_and(is_right, ops.all(seen[-2] <= FAR))
+    return ops.logical_and(is_right, ops.all(ops.maximum(seen[-2], off) <= FAR))
 
 
 def _turned(turn_and_see, near, *state):

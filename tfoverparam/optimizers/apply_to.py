@@ -18,11 +18,13 @@ class Target:
         path: Path of the variable.
         position: Position of it in the list that the optimizer is built with, or `None`.
         view: How it is a matrix or a stack of them.
+        count: Length of that list, or `None`.
     """
 
     path: str
     position: int | None
     view: MatrixView
+    count: int | None = None
 
     def get_config(self) -> dict:
         """What JSON can hold."""
@@ -32,7 +34,7 @@ class Target:
     def from_config(cls, config: dict) -> "Target":
         """The reverse."""
         view = {name: tuple(axes) for name, axes in config["view"].items()}
-        return cls(config["path"], config["position"], MatrixView(**view))
+        return cls(config["path"], config["position"], MatrixView(**view), config.get("count"))
 
 
 def parse(apply_to):
@@ -43,6 +45,8 @@ def parse(apply_to):
         return _of_model(apply_to)
     parts = list(apply_to) if isinstance(apply_to, (list, tuple)) else [apply_to]
     parts = parts or [apply_to]
+    if all(isinstance(part, keras.Layer) for part in parts):
+        return _of_layers(parts)
     for part in parts:
         if isinstance(part, keras.Variable):
             raise ValueError(
@@ -50,12 +54,14 @@ def parse(apply_to):
                 f"of the variable: apply_to={part.path!r}. Received: {part}"
             )
         is_target = isinstance(part, (LinearMap, Target)) or (
-            isinstance(part, dict) and part.keys() == {"path", "position", "view"}
+            isinstance(part, dict) and {"path", "position", "view"} <= part.keys()
         )
-        if not (is_target or isinstance(part, str) or callable(part)):
+        is_other = callable(part) and not isinstance(part, keras.Layer)
+        if not (is_target or isinstance(part, str) or is_other):
             raise ValueError(
                 "`apply_to` must be None, a model, or linear maps, paths of variables, predicates "
-                f"of a variable, or a list of these. Received: apply_to={apply_to!r}"
+                "of a variable, or a list of these; or a list of layers. "
+                f"Received: apply_to={apply_to!r}"
             )
         if isinstance(part, LinearMap) and part.is_factorized:
             raise ValueError(
@@ -73,17 +79,30 @@ def _as_target(part):
 
 def _of_model(model):
     positions = {id(variable): n for n, variable in enumerate(model.trainable_variables)}
+    return [
+        Target(each.path, positions[id(each.kernel)], each.view, len(positions))
+        for each in _trainable_maps([model])
+    ]
+
+
+def _of_layers(layers):
+    found = {each.path: Target(each.path, None, each.view) for each in _trainable_maps(layers)}
+    return list(found.values())
+
+
+def _trainable_maps(layers):
     found = [
-        Target(each.path, positions[id(each.kernel)], each.view)
-        for each in linear_maps(model)
+        each
+        for layer in layers
+        for each in linear_maps(layer)
         if not each.is_factorized
         and not each.variable.endswith("embeddings")
-        and id(each.kernel) in positions
+        and any(each.kernel is variable for variable in layer.trainable_variables)
     ]
     if not found:
         raise ValueError(
-            "`apply_to` must be a built model with a kernel that is trainable and not factorized. "
-            f"Received: {model}"
+            "`apply_to` must be a built model with a kernel that is trainable and not factorized, "
+            f"or layers with one. Received: {', '.join(map(str, layers))}"
         )
     return found
 
@@ -118,7 +137,7 @@ def resolve(apply_to, variables) -> list[Target]:
     """
     if apply_to is None:
         return [
-            _by_shape(n, variable)
+            _by_shape(n, variable, len(variables))
             for n, variable in enumerate(variables)
             if _can_be(variable) and _is_kernel(variable.path)
         ]
@@ -126,7 +145,7 @@ def resolve(apply_to, variables) -> list[Target]:
     for part in apply_to:
         if isinstance(part, Target):
             n = _position(part, variables, found)
-            found[n] = dataclasses.replace(part, position=n, path=variables[n].path)
+            found[n] = Target(variables[n].path, n, part.view, len(variables))
             continue
         positions = [n for n, each in enumerate(variables) if _matches(part, each)]
         if not positions:
@@ -136,22 +155,26 @@ def resolve(apply_to, variables) -> list[Target]:
                 f"{[each.path for each in variables if _can_be(each)]}"
             )
         for n in positions:
-            found.setdefault(n, _by_shape(n, variables[n]))
+            found.setdefault(n, _by_shape(n, variables[n], len(variables)))
     return [found[n] for n in sorted(found)]
 
 
 def _position(target, variables, taken):
-    """By its path; where paths are others, as in a model that was loaded, by its position."""
+    """By its position in a list as long; in any other by its path.
+
+    Of a model that is loaded, layers may have other numbers in their names, so that a path is that
+    of another layer. Where some variables are frozen, positions are others.
+    """
     shape = target.view.shape
 
     def fits(n):
         return n not in taken and tuple(variables[n].shape) == shape and _can_be(variables[n])
 
+    if target.count == len(variables) and fits(target.position):
+        return target.position
     same = [n for n, each in enumerate(variables) if each.path == target.path and fits(n)]
     if same:
-        return target.position if target.position in same else same[0]
-    if target.position is not None and target.position < len(variables) and fits(target.position):
-        return target.position
+        return same[0]
     raise ValueError(
         f"`apply_to` has a view of `{target.path}`, of shape {shape}, which is not among the "
         f"variables. Received: {[(each.path, tuple(each.shape)) for each in variables]}"
@@ -173,7 +196,7 @@ def _matches(part, variable):
     return part == variable.path if isinstance(part, str) else bool(part(variable))
 
 
-def _by_shape(position, variable):
+def _by_shape(position, variable, count):
     """All axes but the last as one, which is right for `Dense` and for convolutions."""
     shape = tuple(variable.shape)
     if len(shape) == 3 and not variable.path.endswith("pointwise_kernel"):
@@ -184,4 +207,4 @@ def _by_shape(position, variable):
             stacklevel=2,
         )
     *rows, column = range(len(shape))
-    return Target(variable.path, position, MatrixView(shape, tuple(rows), (column,)))
+    return Target(variable.path, position, MatrixView(shape, tuple(rows), (column,)), count)

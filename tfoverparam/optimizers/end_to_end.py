@@ -66,11 +66,14 @@ class EndToEnd(WrappingOptimizer):
             The inner optimizer's own `weight_decay` is instead on all variables and not
             multiplied by the depth; only one of them can be given. Defaults to `None`.
         apply_to: The kernels that the rule applies to. A built model: every trainable kernel that
-            is not factorized, but embeddings. Or linear maps of a model, whole paths of variables,
-            predicates of a variable, or a list of these. Defaults to `None`: every variable of
-            rank 2 or more that is called a kernel, except those whose path contains `depthwise`.
+            is not factorized, but embeddings; or a list of layers, for theirs. Or linear maps of a
+            model, whole paths of variables, predicates of a variable, or a list of these. Defaults
+            to `None`: every variable of rank 2 or more that is called a kernel, except those whose
+            path contains `depthwise`.
         refresh_every: Steps between two in which the singular bases are followed. In between,
-            the direction is taken in them as they stand: 4 products, 2 at depth 2. Defaults to `1`.
+            the direction is taken in them as they stand: 4 products, 2 at depth 2. They are made
+            anew in between where they turn out to be another kernel's, as after weights have been
+            loaded. Defaults to `1`.
         grafting: Whether each direction is scaled to the length (Frobenius norm) of its
             gradient, kernel by kernel, so that a learning rate that was tuned without the rule
             keeps its meaning. Defaults to `False`, the paper's rule.
@@ -169,6 +172,8 @@ class EndToEnd(WrappingOptimizer):
                 stack.add_basis(self.add_variable, self.depth, self.refresh_every, variables)
 
     def apply(self, grads: Sequence[Tensor], trainable_variables: Any = None) -> None:
+        if len(grads) == 0:  # As with Keras's.
+            return
         self.inner_optimizer.apply(*self._directions(grads, trainable_variables))
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Tensor, Any]]) -> Any:
@@ -178,6 +183,11 @@ class EndToEnd(WrappingOptimizer):
     def _directions(self, grads, trainable_variables):
         """The inner optimizer's arguments; then the paper's weight decay, and one step on."""
         if trainable_variables is None:
+            if not self.built:
+                raise ValueError(
+                    "Without variables beside `grads` the optimizer must have been built: call "
+                    "build(variables) first."
+                )
             trainable_variables = self.known_variables
         trainable_variables = list(trainable_variables)
         directions = list(grads)
@@ -215,10 +225,12 @@ class EndToEnd(WrappingOptimizer):
             check_shape(f"gradient of `{variable.path}`", gradient, variable.shape)
         is_refreshed = self.refresh_every == 1 or self.own_iterations % self.refresh_every == 0
         found = stack.direction(kernels, gradients, self.depth, is_refreshed, self.assign)
-        directions = [ops.cast(each, gradients[n].dtype) for n, each in enumerate(found)]
-        if self.grafting:
-            return [with_length_of(*each) for each in zip(gradients, directions)]
-        return directions
+        if self.grafting:  # In the dtype of the stack: in float16 a sum of squares has no room.
+            found = [
+                with_length_of(ops.cast(gradient, direction.dtype), direction)
+                for gradient, direction in zip(gradients, found)
+            ]
+        return [ops.cast(each, gradient.dtype) for each, gradient in zip(found, gradients)]
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -236,10 +248,10 @@ class EndToEnd(WrappingOptimizer):
         cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
     ) -> "EndToEnd":
         config = config.copy()
-        inner = config["inner_optimizer"]
-        config["inner_optimizer"] = keras.saving.deserialize_keras_object(inner, custom_objects)
-        config["apply_to"] = targets_of.deserialize(config["apply_to"], custom_objects)
-        return cls(**config)
+        inner = config.pop("inner_optimizer", "sgd")
+        inner = keras.saving.deserialize_keras_object(inner, custom_objects)
+        apply_to = targets_of.deserialize(config.pop("apply_to", None), custom_objects)
+        return cls(inner, apply_to=apply_to, **config)
 
 
 def _warn_if_zero(variable):

@@ -123,6 +123,8 @@ class Stack:
             return self._unstacked(found)
         basis = Basis(*map(ops.convert_to_tensor, self.basis))
         roots = tuple(map(ops.convert_to_tensor, self.roots))
+        if is_refreshed is not True:  # Weights may have been loaded, or this be its first gradient.
+            is_refreshed = ops.logical_or(is_refreshed, tracked_basis.is_wrong(kernel, basis))
 
         def follow():
             if tracked_basis.is_tracked(depth):

@@ -43,10 +43,10 @@ def test_weight_decay_inside_and_outside(refuses):
         ),
         (lambda: _step([(4, 3)], apply_to=lambda variable: False), ("`apply_to` must name",)),
         (lambda: _step([(4,)], apply_to="kernel", shape=(4,)), ("rank 2 or more",)),
-        (lambda: _step([]), ("`grads` must be", "0 for 1")),
+        (lambda: _step([(4, 3), (4, 3)]), ("`grads` must be", "2 for 1")),
         (lambda: _step([(3, 4)]), ("`kernel`", "(4, 3)")),
     ],
-    ids=["no such name", "none fits", "vector", "no gradient", "transposed gradient"],
+    ids=["no such name", "none fits", "vector", "two gradients", "transposed gradient"],
 )
 def test_variables_and_gradients(call, says, refuses):
     refuses(call, *says)

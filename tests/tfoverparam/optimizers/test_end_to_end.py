@@ -165,6 +165,27 @@ def test_what_has_no_gradient_stays_where_it_is():
     np.testing.assert_array_equal(unused, [[4.0]])
 
 
+def test_without_gradients_nothing_is_done():
+    kernel = keras.Variable(np.ones((2, 2)), name="kernel")
+    optimizer = EndToEnd("sgd")
+    optimizer.apply([])
+    optimizer.build([kernel])
+    optimizer.apply([], [])
+    assert int(optimizer.iterations) == 0
+
+
+def test_variables_that_are_not_known_are_told():
+    kernel, other = (keras.Variable(np.ones((2, 2)), name=name) for name in ("kernel", "other"))
+    optimizer = EndToEnd("sgd")
+    with pytest.raises(ValueError, match="must have been built"):
+        optimizer.apply(tensors(np.ones((2, 2))))
+    optimizer.build([kernel])
+    with pytest.raises(
+        ValueError, match="(?s)Unknown variable: .*other.*built for others, .*kernel"
+    ):
+        optimizer.apply(tensors(np.ones((2, 2))), [other])
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_gradients_too_few_or_too_many(count):
     optimizer = EndToEnd(optimizers.SGD(0.1))
@@ -192,6 +213,73 @@ def test_between_refreshes_the_singular_bases_and_values_stay(shape, depth):
         found = (before - keras.ops.convert_to_numpy(kernel).reshape(matrix)) / 0.001
         error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
         assert error < 1e-3  # what rounding leaves of a step of this size
+
+
+SHAPES_OF_TWO = [((4, 4), (5, 5)), ((4, 3), (7, 3))]
+
+
+def step_error(optimizer, kernel, gradient, depth):
+    """Of a step at the rate 1, relative to the exact one."""
+    before = np.array(kernel)
+    optimizer.apply(tensors(gradient), [kernel])
+    expected = exact_direction(before, gradient, depth)
+    return np.linalg.norm(before - np.array(kernel) - expected) / np.linalg.norm(expected)
+
+
+def two_kernels(shapes, depth, refresh_every=5):
+    random = np.random.default_rng(3)
+    kernels = [keras.Variable(random.normal(size=each), name="kernel") for each in shapes]
+    gradients = [1e-4 * random.normal(size=each) for each in shapes]
+    optimizer = EndToEnd(optimizers.SGD(1.0), depth=depth, refresh_every=refresh_every)
+    optimizer.build(kernels)
+    return kernels, gradients, optimizer
+
+
+@pytest.mark.parametrize("depth", [2, 3, 2.5])
+@pytest.mark.parametrize("shapes", SHAPES_OF_TWO)
+def test_a_kernel_that_is_first_moved_between_refreshes_has_bases_of_its_own(shapes, depth):
+    kernels, gradients, optimizer = two_kernels(shapes, depth, refresh_every=2)
+    for step in range(6):  # In turns: the second kernel is never there in a step that refreshes.
+        n = step % 2
+        assert step_error(optimizer, kernels[n], gradients[n], depth) < 0.02
+
+
+@pytest.mark.parametrize("depth", [2, 3, 2.5])
+@pytest.mark.parametrize("shapes", SHAPES_OF_TWO)
+def test_weights_that_are_set_between_refreshes_are_noticed(shapes, depth):
+    kernels, gradients, optimizer = two_kernels(shapes, depth)
+    for kernel, gradient in zip(kernels, gradients):
+        assert step_error(optimizer, kernel, gradient, depth) < 0.02
+        there = np.array(kernel)
+        kernel.assign(np.random.default_rng(4).normal(size=kernel.shape))
+        assert step_error(optimizer, kernel, gradient, depth) < 0.02
+        kernel.assign(np.full(kernel.shape, np.nan))
+        optimizer.apply(tensors(gradient), [kernel])
+        kernel.assign(there)
+        assert step_error(optimizer, kernel, gradient, depth) < 0.02
+
+
+def test_bases_that_were_followed_in_each_step_may_stand_from_now_on():
+    depth, shapes = 3, ((8, 3),)  # well conditioned: U is not kept
+    (kernel,), (gradient,), optimizer = two_kernels(shapes, depth, refresh_every=1)
+    for _ in range(3):
+        assert step_error(optimizer, kernel, gradient, depth) < 1e-3
+    later = EndToEnd(optimizers.SGD(1.0), depth=depth, refresh_every=7)
+    later.build([kernel])
+    later.set_weights([keras.ops.convert_to_numpy(each) for each in optimizer.variables])
+    for _ in range(3):
+        assert step_error(later, kernel, gradient, depth) < 0.02
+
+
+def test_grafting_in_float16_has_room():
+    random = np.random.default_rng(0)
+    kernel = keras.Variable(random.normal(size=(320, 320)) / 18, dtype="float16", name="kernel")
+    before = np.array(kernel, "float64")
+    optimizer = EndToEnd(optimizers.SGD(1.0), depth=2, grafting=True)
+    gradient = 0.01 * random.choice([-1.0, 1.0], size=kernel.shape)
+    optimizer.apply([keras.ops.convert_to_tensor(gradient, "float16")], [kernel])
+    moved = np.array(kernel, "float64") - before
+    assert np.linalg.norm(moved) == pytest.approx(np.linalg.norm(gradient), rel=1e-2)
 
 
 def test_state_is_one_basis_for_each_shape():

@@ -95,6 +95,58 @@ def test_a_view_without_a_variable_is_an_error():
         EndToEnd(apply_to=model).build(other.trainable_variables)
 
 
+def test_layers_stand_for_their_kernels():
+    model = everything()
+    dense, lstm = model.get_layer("dense"), model.get_layer("lstm")
+    of_lstm = {"lstm/lstm_cell/kernel", "lstm/lstm_cell/recurrent_kernel"}
+    assert chosen_paths(model, apply_to=dense) == {"dense/kernel"}
+    assert chosen_paths(model, apply_to=[lstm, dense]) == {"dense/kernel", *of_lstm}
+    assert chosen_paths(model, apply_to=(model,)) == chosen_paths(model, apply_to=model)
+    assert chosen_paths(model, apply_to=model.layers) == chosen_paths(model, apply_to=model)
+    with pytest.raises(ValueError, match="must be a built model with a kernel"):
+        EndToEnd(apply_to=[model.get_layer("embedding")])
+    with pytest.raises(ValueError, match="or a list of these; or a list of layers"):
+        EndToEnd(apply_to=["dense/kernel", dense])
+
+
+def two_alike(first, second):
+    """Kernels of one shape, of layers with these names."""
+    layers_ = [layers.Dense(3, use_bias=False, name=name) for name in (first, second)]
+    for layer in layers_:
+        layer.build((3,))
+    return [layer.kernel for layer in layers_]
+
+
+def test_in_a_list_as_long_a_view_goes_by_position():
+    # Of a model that is loaded, names have other numbers: `dense_1` is another layer than it was.
+    optimizer = EndToEnd(apply_to="dense_1/kernel")
+    optimizer.build(two_alike("dense", "dense_1"))
+    other = EndToEnd.from_config(json.loads(json.dumps(optimizer.get_config())))
+    other.build(two_alike("dense_1", "dense_2"))
+    assert other._positions == [1]
+
+
+def test_in_any_other_list_a_view_goes_by_path():
+    # Where layers are frozen, variables have other positions.
+    variables = two_alike("one", "two")
+    optimizer = EndToEnd(apply_to=["one/kernel", "two/kernel"])
+    optimizer.build(variables)
+    config = optimizer.get_config()
+    with pytest.raises(ValueError, match="a view of `one/kernel`"):
+        EndToEnd.from_config(config).build(variables[1:])
+    config["apply_to"] = config["apply_to"][1:]
+    other = EndToEnd.from_config(config)
+    other.build(variables[1:])
+    assert other._positions == [0]
+
+
+def test_of_a_configuration_parts_may_be_missing():
+    config = {"class_name": "tfoverparam>EndToEnd", "config": {"depth": 3}}
+    found = keras.optimizers.get(config)
+    assert isinstance(found, EndToEnd) and found.depth == 3
+    assert isinstance(found.inner_optimizer, optimizers.SGD) and found.apply_to is None
+
+
 def test_where_paths_are_others_a_view_goes_by_position_and_shape():
     model, again = (
         keras.Sequential([keras.Input((3,)), layers.Dense(4, name=name), layers.Dense(4)])
