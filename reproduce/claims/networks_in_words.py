@@ -188,7 +188,7 @@ def _grafting(found):
             has_gain, is_left = (_effect(each) == 1 for each in (rule, grafted))
             word = ("it stays" if is_left else "it goes") if has_gain else "there is none"
             parts.append(
-                f"{word} on {workload} with {OPTIMIZERS[optimizer]} ({_sooner(grafted)} as soon "
+                f"{word} on {workload} with {OPTIMIZERS[optimizer]} ({_sooner(grafted)} sooner "
                 f"with it, {_sooner(rule)} without)"
             )
     return f"**Does grafting remove the rule's gain?** {'; '.join(parts)}." if parts else ""

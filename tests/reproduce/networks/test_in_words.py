@@ -120,7 +120,7 @@ def test_the_penalty_and_grafting(seconds):
     for grafted, word in ((0.8, "it goes"), (1.6, "it stays")):
         both = said(plain(), five("rule", 1.6), five("grafted_rule", grafted))
         assert both[question] == (
-            f" {word} on mlp with SGD and momentum ({grafted / 0.8:.2f} times as soon with it, "
+            f" {word} on mlp with SGD and momentum ({grafted / 0.8:.2f} times sooner with it, "
             "2.00 times without)."
         )
     both = said(plain(), five("rule", 0.8), five("grafted_rule", 1.6))
