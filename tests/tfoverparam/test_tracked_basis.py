@@ -97,6 +97,21 @@ def test_a_tall_kernel_of_low_rank_is_trained_as_by_the_exact_rule(name, depth):
     assert np.linalg.norm(ours - reference) < 0.02 * moved
 
 
+@pytest.mark.parametrize("seed", [0, 2, 5])
+def test_u_is_not_stretched_where_singular_values_are_rounding(seed):
+    random = np.random.default_rng(seed)
+    kernel, depth = np.ones((9, 5), "float32"), 8
+    mean, basis = random.normal(size=kernel.shape) / 2, decompose(tensor(kernel))
+    for _ in range(8):
+        gradient = mean + random.normal(size=kernel.shape)
+        found, basis = track(tensor(kernel), tensor(gradient), basis, depth)
+        expected = exact(kernel.astype("float64"), gradient, depth)
+        # Of a tenth of the direction, where it is stretched: thousands of it.
+        assert relative(found, expected) < 0.1
+        step = 0.01 * np.linalg.norm(kernel) / np.linalg.norm(expected)
+        kernel = np.asarray(kernel - step * expected, "float32")
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("depth", [2, 3, 4, 8])
 @pytest.mark.parametrize("kind", [10, 1e2, 1e3, 1e4, "Gaussian", "orthogonal"])

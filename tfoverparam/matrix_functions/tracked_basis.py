@@ -68,8 +68,8 @@ class Basis(NamedTuple):
 
 
 def is_tracked(depth) -> bool:
-    """Whether products alone make the rule of this depth: integers, within reason."""
-    return depth == int(depth) and depth < 2**20
+    """Whether products alone make the rule of this depth: integers."""
+    return depth == int(depth)
 
 
 def decompose(kernel) -> Basis:

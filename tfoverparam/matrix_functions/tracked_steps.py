@@ -82,7 +82,7 @@ def step_with_u(kernel, gradient, basis, depth, scale, near):
         m, b = ops.matmul(kernel, v / scale), with_diagonal(e, s)
         r = ops.sum(ops.square(m), axis=-2) - ops.sum(ops.square(b), axis=-2)
         r = ops.maximum(r, 0.0)
-        z = s / (ops.square(s) + DAMPING * r + _rounding(s))
+        z = s / (ops.square(s) + DAMPING * r + TINY)
         inside = (b + 2 * ops.matmul(defect, b)) * z[..., None, :]
         step = (
             second_order(x)
@@ -99,8 +99,8 @@ def step_with_u(kernel, gradient, basis, depth, scale, near):
         return *bases, *see(*bases)
 
     state = _turned(turn_and_see, near, basis.u, basis.v, *seen)
-    u, v, u_kernel, s, e, rows, columns, off, error = state
-    is_near = _is_near(seen, off, error)
+    u, v, u_kernel, s, e, rows, columns, _, error = state
+    is_near = _is_near(seen, error)
     if is_tall:  # U is turned by more than rotations.
         lengths = ops.sum(ops.square(u), axis=-2)
         is_near = ops.logical_and(is_near, ops.all(ops.abs(lengths - 1) <= STRETCHED))
@@ -171,8 +171,8 @@ def step_without_u(kernel, gradient, basis, depth, scale, near):
         v = turn(v, squares, e)
         return v, *see(v)
 
-    v, m, squares, e, off, error = _turned(turn_and_see, LESS_NEAR * near, basis.v, *seen)
-    is_near = _is_near(seen, off, error)
+    v, m, squares, e, _, error = _turned(turn_and_see, LESS_NEAR * near, basis.v, *seen)
+    is_near = _is_near(seen, error)
 
     root = ops.power(squares, 1 / depth)
     sums = power_sums(root[..., :, None], root[..., None, :])
@@ -246,10 +246,10 @@ def _with_equals(error, s, e, terms):
     return choose(error > NEAR["float32"], add, lambda: tuple(each for each, _ in terms))
 
 
-def _is_near(seen, off, error):
-    """Whether the bases need not be made anew, for what they were and are, and the error left."""
+def _is_near(seen, error):
+    """Whether the bases need not be made anew, for what they were and the error that is left."""
     is_right = ops.logical_or(ops.all(seen[-2] <= FAIR), error <= WRONG)
-    return ops.logical_and(is_right, ops.all(ops.maximum(seen[-2], off) <= FAR))
+    return ops.logical_and(is_right, ops.all(seen[-2] <= FAR))
 
 
 def _turned(turn_and_see, near, *state):

@@ -41,8 +41,6 @@ def parse(apply_to):
     """None, or a list of names, predicates and targets. It holds no model and no variable."""
     if apply_to is None:
         return None
-    if isinstance(apply_to, keras.Layer):
-        return _of_model(apply_to)
     parts = list(apply_to) if isinstance(apply_to, (list, tuple)) else [apply_to]
     parts = parts or [apply_to]
     if all(isinstance(part, keras.Layer) for part in parts):
@@ -77,34 +75,22 @@ def _as_target(part):
     return Target.from_config(part) if isinstance(part, dict) else part
 
 
-def _of_model(model):
-    positions = {id(variable): n for n, variable in enumerate(model.trainable_variables)}
-    return [
-        Target(each.path, positions[id(each.kernel)], each.view, len(positions))
-        for each in _trainable_maps([model])
-    ]
-
-
 def _of_layers(layers):
-    found = {each.path: Target(each.path, None, each.view) for each in _trainable_maps(layers)}
-    return list(found.values())
-
-
-def _trainable_maps(layers):
-    found = [
-        each
-        for layer in layers
-        for each in linear_maps(layer)
-        if not each.is_factorized
-        and not each.variable.endswith("embeddings")
-        and any(each.kernel is variable for variable in layer.trainable_variables)
-    ]
+    found = {}
+    for layer in layers:
+        positions = {id(variable): n for n, variable in enumerate(layer.trainable_variables)}
+        for each in linear_maps(layer):
+            is_embedding = each.variable.endswith("embeddings")
+            if id(each.kernel) in positions and not each.is_factorized and not is_embedding:
+                # Of a model alone: in a list of layers the optimizer's positions are others.
+                position = positions[id(each.kernel)] if len(layers) == 1 else None
+                found[each.path] = Target(each.path, position, each.view)
     if not found:
         raise ValueError(
             "`apply_to` must be a built model with a kernel that is trainable and not factorized, "
             f"or layers with one. Received: {', '.join(map(str, layers))}"
         )
-    return found
+    return list(found.values())
 
 
 def serialize(apply_to):
@@ -160,7 +146,7 @@ def resolve(apply_to, variables) -> list[Target]:
 
 
 def _position(target, variables, taken):
-    """By its position in a list as long; in any other by its path.
+    """By its path, or once it has been in a list as long as this, by its position there.
 
     Of a model that is loaded, layers may have other numbers in their names, so that a path is that
     of another layer. Where some variables are frozen, positions are others.
@@ -168,13 +154,17 @@ def _position(target, variables, taken):
     shape = target.view.shape
 
     def fits(n):
-        return n not in taken and tuple(variables[n].shape) == shape and _can_be(variables[n])
+        is_there = n is not None and n < len(variables) and n not in taken
+        return is_there and tuple(variables[n].shape) == shape and _can_be(variables[n])
 
-    if target.count == len(variables) and fits(target.position):
-        return target.position
-    same = [n for n, each in enumerate(variables) if each.path == target.path and fits(n)]
-    if same:
-        return same[0]
+    candidates = [n for n, each in enumerate(variables) if each.path == target.path]
+    if target.count is None:
+        candidates.append(target.position)
+    elif target.count == len(variables):
+        candidates.insert(0, target.position)
+    for n in candidates:
+        if fits(n):
+            return n
     raise ValueError(
         f"`apply_to` has a view of `{target.path}`, of shape {shape}, which is not among the "
         f"variables. Received: {[(each.path, tuple(each.shape)) for each in variables]}"

@@ -226,7 +226,7 @@ def step_error(optimizer, kernel, gradient, depth):
     return np.linalg.norm(before - np.array(kernel) - expected) / np.linalg.norm(expected)
 
 
-def two_kernels(shapes, depth, refresh_every=5):
+def two_kernels(shapes, depth, refresh_every):
     random = np.random.default_rng(3)
     kernels = [keras.Variable(random.normal(size=each), name="kernel") for each in shapes]
     gradients = [1e-4 * random.normal(size=each) for each in shapes]
@@ -247,14 +247,14 @@ def test_a_kernel_that_is_first_moved_between_refreshes_has_bases_of_its_own(sha
 @pytest.mark.parametrize("depth", [2, 3, 2.5])
 @pytest.mark.parametrize("shapes", SHAPES_OF_TWO)
 def test_weights_that_are_set_between_refreshes_are_noticed(shapes, depth):
-    kernels, gradients, optimizer = two_kernels(shapes, depth)
-    for kernel, gradient in zip(kernels, gradients):
+    kernels, gradients, optimizer = two_kernels(shapes, depth, refresh_every=2)
+    for kernel, gradient in zip(kernels, gradients):  # Each in four steps, of which two refresh.
         assert step_error(optimizer, kernel, gradient, depth) < 0.02
         there = np.array(kernel)
         kernel.assign(np.random.default_rng(4).normal(size=kernel.shape))
         assert step_error(optimizer, kernel, gradient, depth) < 0.02
         kernel.assign(np.full(kernel.shape, np.nan))
-        optimizer.apply(tensors(gradient), [kernel])
+        optimizer.apply(tensors(gradient), [kernel])  # The bases that this refreshes are none.
         kernel.assign(there)
         assert step_error(optimizer, kernel, gradient, depth) < 0.02
 

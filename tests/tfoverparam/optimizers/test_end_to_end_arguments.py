@@ -126,6 +126,20 @@ def test_in_a_list_as_long_a_view_goes_by_position():
     assert other._positions == [1]
 
 
+def test_in_the_first_list_a_view_goes_by_path():
+    # Whoever builds the optimizer may give variables in another order than the model's.
+    tokens = keras.Input((4,), dtype="int32")
+    hidden = layers.Embedding(3, 3, name="embedding")(tokens)
+    model = keras.Model(tokens, layers.Dense(3, use_bias=False, name="dense")(hidden))
+    optimizer = EndToEnd(apply_to=model)
+    optimizer.build(model.trainable_variables[::-1])
+    assert [each.path for each in model.trainable_variables] == [
+        "embedding/embeddings",
+        "dense/kernel",
+    ]
+    assert optimizer._positions == [0]
+
+
 def test_in_any_other_list_a_view_goes_by_path():
     # Where layers are frozen, variables have other positions.
     variables = two_alike("one", "two")
