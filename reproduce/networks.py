@@ -17,7 +17,7 @@ import functools
 import pathlib
 
 from reproduce import experiment, workloads
-from reproduce.claims import networks as checks, networks_in_words
+from reproduce.claims import comparison, networks as checks, networks_in_words
 from reproduce.harness import config
 from reproduce.harness.errors import UsageError
 from reproduce.workloads import planning
@@ -113,7 +113,7 @@ class Networks(experiment.Experiment):
         return [run for group in found for run in group.possible()]
 
     def minutes(self, runs, dataset):
-        seconds = (checks.seconds_of(run.settings) or [0, A_STEP] for run in runs)
+        seconds = (comparison.seconds_of(run.settings) or (A_STEP,) * 3 for run in runs)
         return sum(run.settings["steps"] * each[1] for run, each in zip(runs, seconds)) / 60
 
     def train(self, runs, task, settings, work):
@@ -141,7 +141,7 @@ class Networks(experiment.Experiment):
         return {**found, "test error": record.results.get("test_error")}
 
     def conclude(self, records, settings, work):
-        found = checks.measured(records)
+        found = comparison.measured(records)
         tables = checks.tables(records) | {networks_in_words.TITLE: networks_in_words.rates(found)}
         said = networks_in_words.paragraphs(found)
         return experiment.Conclusion(checks.verdicts(records), tables, said=said)

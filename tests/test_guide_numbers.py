@@ -123,19 +123,14 @@ SAME = [
         "mlp {a} ({} to {}), by chance up to {b}",
     ),
     (
-        "by the clock, and it ends {a} times lower",
-        "networks",
-        "**SGD and momentum**",
-        "Factors are sooner on mlp ({} times); ends lower on mlp ({a} times)",
-    ),
-    (
-        "lower {a} times under SGD at the lowest rate that both were tried with, {b} times at",
+        "last loss is {a} times lower with factors at the lowest rate that both were tried with, and "
+        "{b} times with each at its own",
         "networks",
         "Is it the rate?",
         "factors on mlp with SGD and momentum ({a} there, {b} at their own)",
     ),
     (
-        "with Adam factors end {a} times higher, and {b} of 5 runs",
+        "Adam the loss ends {a} times higher with factors, and {b} of 5 runs",
         "networks",
         "**Adam**",
         "later on gpt ({b} of 5 runs get there); ends lower on mlp ({} times); ends higher on gpt "

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from reproduce.claims import networks as checks
 from reproduce.harness import curves
 from reproduce.paper import plots
 from reproduce.workloads import planning
+from reproduce.claims.comparison import measured, seconds_of
 
 COLUMNS = ("steps", "seconds", "learning rate")
 
@@ -14,7 +14,7 @@ def draw(title, records, folder):
     """A row for each workload and optimizer: loss by steps and by seconds; last loss by rate."""
     from matplotlib import pyplot as plt, ticker
 
-    found = checks.measured(records)
+    found = measured(records)
     figure, rows = plt.subplots(
         max(1, len(found)) + 1,
         3,
@@ -27,7 +27,7 @@ def draw(title, records, folder):
         for method, comparison in methods.items():
             color = plots.COLORS[planning.METHODS.index(method)]
             _loss(axes[0], comparison, method, color)
-            seconds = checks.seconds_of(comparison.settings)
+            seconds = seconds_of(comparison.settings)
             if seconds:
                 _loss(axes[1], comparison, method, color, seconds[1])
             _by_rate(axes[2], comparison, method, color)
@@ -35,7 +35,7 @@ def draw(title, records, folder):
         for each, label in zip(axes, COLUMNS):
             each.set(xlabel=label, yscale="log")
             each.grid(True, alpha=0.3)
-        kind = planning.selected_by(next(iter(methods.values())).plain[0]).replace("_", " ")
+        kind = methods[planning.PLAIN].main_kind.replace("_", " ")
         axes[0].set(ylabel=kind, title=f"{workload}, {optimizer}")
         axes[0].legend(fontsize="x-small")
         axes[2].set(xscale="log")
@@ -47,7 +47,7 @@ def draw(title, records, folder):
 
 def _loss(axes, comparison, method, color, seconds=1.0):
     """Median and range over the seeds that do not diverge."""
-    kind = planning.selected_by(comparison.plain[0])
+    kind = comparison.main_kind
     runs = [record for record in comparison.runs if record.results["diverged_at"] is None]
     if runs:
         t, low, middle, high = curves.median_curve([record.curves[kind] for record in runs])
@@ -68,7 +68,7 @@ def _profile(axes, found, optimizer):
     for (workload, of), methods in found.items():
         if of == optimizer:
             for method, comparison in methods.items():
-                kind = planning.selected_by(comparison.plain[0])
+                kind = comparison.main_kind
                 sooner.setdefault(method, {})[workload] = np.median(comparison.sooner(kind))
     best: dict = {}
     for ratios in sooner.values():

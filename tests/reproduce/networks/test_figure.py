@@ -1,15 +1,15 @@
 """The performance profile, of curves made by hand."""
 
-from reproduce.claims import networks as checks
+from reproduce.claims import comparison
 from reproduce.workloads import figure
-from tests.reproduce.networks.test_claims import five, plain
+from tests.reproduce.networks.by_hand import five, plain
 
 
 def profiles(*groups):
     """From method to the parts of its workloads on which it is within 1, ..., 3 times the best."""
     from matplotlib import pyplot as plt
 
-    found = checks.measured([each for group in groups for each in group])
+    found = comparison.measured([each for group in groups for each in group])
     drawing, axes = plt.subplots()
     figure._profile(axes, found, "sgd")
     lines = {line.get_label(): line.get_ydata() for line in axes.lines}
