@@ -123,8 +123,9 @@ SAME = [
         "mlp {a} ({} to {}), by chance up to {b}",
     ),
     (
-        "last loss is {a} times lower with factors at the lowest rate that both were tried with, and "
-        "{b} times with each at its own",
+    (
+        "last loss is {a} times lower with factors at the lowest rate that both were tried with, "
+        "and {b} times with each at its own",
         "networks",
         "Is it the rate?",
         "factors on mlp with SGD and momentum ({a} there, {b} at their own)",
