@@ -123,7 +123,6 @@ SAME = [
         "mlp {a} ({} to {}), by chance up to {b}",
     ),
     (
-    (
         "last loss is {a} times lower with factors at the lowest rate that both were tried with, "
         "and {b} times with each at its own",
         "networks",
