@@ -231,8 +231,8 @@ class WrappingOptimizer(keras.optimizers.Optimizer):
             return self._get_variable_index(variable)
         except KeyError as error:
             raise ValueError(
-                f"Unknown variable: {variable}. This optimizer was built for others, "
-                f"{[each.path for each in self.known_variables]}."
+                f"Unknown variable: {variable}. This optimizer was built for "
+                f"{[each.path for each in self.known_variables]}: make a new one for others."
             ) from error
 
     @property

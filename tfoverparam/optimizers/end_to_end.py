@@ -147,6 +147,12 @@ class EndToEnd(WrappingOptimizer):
                 f"None. Received: weight_decay={weight_decay!r} and "
                 f"{type(inner_optimizer).__name__}(weight_decay={inner_optimizer.weight_decay!r})"
             )
+        if weight_decay is not None and not hasattr(inner_optimizer, "learning_rate"):
+            raise ValueError(
+                "`weight_decay` is multiplied by the inner optimizer's learning rate, of which "
+                f"{type(inner_optimizer).__name__} has several: put an EndToEnd around each of its "
+                f"optimizers instead. Received: weight_decay={weight_decay!r}"
+            )
         super().__init__(inner_optimizer, name=name)
         self.depth = depth
         self.weight_decay: Any = weight_decay
@@ -160,6 +166,8 @@ class EndToEnd(WrappingOptimizer):
         if self.built:
             return
         super().build(variables)
+        if len(variables) == 0:  # As for a model that is frozen, or loaded from an `.h5` file.
+            return
         targets = targets_of.resolve(self.apply_to, variables)
         self._positions = [target.position for target in targets]
         if self.apply_to is not None:

@@ -197,3 +197,55 @@ def test_kernels_of_one_shape_move_as_each_by_itself():
             one.apply([ops.convert_to_tensor(gradient)], [variable])
     for one, other in zip(together, alone):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def _multi_optimizer(**by_pattern):
+    if not hasattr(optimizers, "MultiOptimizer"):
+        pytest.skip("Of newer versions of Keras.")
+    table = {f".*{name}": each for name, each in by_pattern.items()}
+    return optimizers.MultiOptimizer(optimizers.OptimizerMap(optimizers.SGD(0.01), table))
+
+
+def test_an_optimizer_of_several_learning_rates():
+    found, expected = network(), network()
+    expected.set_weights(found.get_weights())
+    for model, optimizer in [
+        (found, EndToEnd(_multi_optimizer(bias=optimizers.SGD(0.1)), depth=2)),
+        (expected, _multi_optimizer(kernel=EndToEnd("sgd", depth=2), bias=optimizers.SGD(0.1))),
+    ]:
+        model.compile(optimizer, "mse")
+        model.fit(INPUTS, TARGETS, verbose=0, shuffle=False)
+    for one, other, start in zip(found.get_weights(), expected.get_weights(), network().weights):
+        assert np.any(one != ops.convert_to_numpy(start))
+        np.testing.assert_array_equal(one, other)
+
+
+def test_weight_decay_needs_one_learning_rate(refuses):
+    inner = _multi_optimizer()
+    refuses(lambda: EndToEnd(inner, weight_decay=0.1), "MultiOptimizer has several", "0.1")
+
+
+def test_a_model_from_an_h5_file_predicts_and_can_be_compiled_anew(tmp_path):
+    model = network()
+    optimizer = EndToEnd(optimizers.SGD(0.01, momentum=0.9), apply_to=model)
+    model.compile(optimizer, keras.losses.MeanSquaredError())
+    model.fit(INPUTS, TARGETS, verbose=0)
+    model.save(tmp_path / "model.h5")
+    # Keras builds an optimizer that it reads from such a file with no variables, any optimizer: it
+    # cannot go on.
+    loaded = keras.saving.load_model(tmp_path / "model.h5")
+    np.testing.assert_array_equal(
+        loaded.predict(INPUTS, verbose=0), model.predict(INPUTS, verbose=0)
+    )
+    loaded.compile(EndToEnd.from_config(loaded.optimizer.get_config()), "mse")
+    loaded.fit(INPUTS, TARGETS, verbose=0)
+    assert len(loaded.optimizer.apply_to) == 2
+
+
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
+def test_a_frozen_model_is_fitted():
+    model = network()
+    optimizer = EndToEnd("sgd", apply_to=model)
+    model.trainable = False
+    model.compile(optimizer, "mse")
+    model.fit(INPUTS, TARGETS, verbose=0)
