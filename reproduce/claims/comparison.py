@@ -176,9 +176,17 @@ def seconds_a_step():
 
     Empty where they are not measured.
     """
-    if not SECONDS.exists():
-        return {}
-    return json.loads(SECONDS.read_text(encoding="utf-8"))["seconds"]
+    return _timing().get("seconds", {})
+
+
+def machines():
+    """What seconds were measured on, for instance `["CPU, 2 cores"]`."""
+    measured = _timing().get("measured", {}).values()
+    return sorted({how.partition(" rounds, ")[2] for how in measured})
+
+
+def _timing():
+    return json.loads(SECONDS.read_text(encoding="utf-8")) if SECONDS.exists() else {}
 
 
 def seconds_of(settings):

@@ -4,7 +4,7 @@ import numpy as np
 
 from reproduce.claims.networks import ANCHOR, NAMES, OPTIMIZERS, band
 from reproduce.harness.curves import rounded
-from reproduce.claims.comparison import CHANCE, cost, seconds_of
+from reproduce.claims.comparison import CHANCE, cost, machines, seconds_of
 from reproduce.workloads.planning import MOVED_BY_MUON, PLAIN, end
 
 PENALIZED = "tutorial_convnet"
@@ -245,7 +245,8 @@ def _advice(found):
         for on, method, each, factor in timed
         if _effect(each, factor) == 1
     ]
-    of = f"Of {len(timed)} comparisons by the clock, on networks of this size and two cores,"
+    where = " or ".join(machines())
+    of = f"Of {len(timed)} comparisons by the clock, on networks of this size ({where}),"
     if worth:
         return (
             f"**Our advice:** {of} it paid for {', '.join(worth)}, nowhere else: try it where "

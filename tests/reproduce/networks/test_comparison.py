@@ -1,5 +1,6 @@
 """Targets, ratios and chance, on curves made by hand."""
 
+import json
 import math
 
 import numpy as np
@@ -100,6 +101,8 @@ def test_without_a_second_set_of_plain_runs_nothing_is_called_an_effect():
 def test_seconds_are_those_of_a_file_if_there_is_one(monkeypatch, tmp_path):
     assert comparison.SECONDS == cli.ROOT / "results" / "networks" / "seconds.json"
     monkeypatch.setattr(comparison, "SECONDS", tmp_path / "seconds.json")
-    assert comparison.seconds_a_step() == {}
-    comparison.SECONDS.write_text('{"seconds": {"mlp": {}}}')
+    assert comparison.seconds_a_step() == {} and comparison.machines() == []
+    measured = {"mlp": "9 rounds, CPU, 2 cores", "gpt": "2 rounds, GPU", "ethanol": "3 rounds, GPU"}
+    comparison.SECONDS.write_text(json.dumps({"seconds": {"mlp": {}}, "measured": measured}))
     assert comparison.seconds_a_step() == {"mlp": {}}
+    assert comparison.machines() == ["CPU, 2 cores", "GPU"]

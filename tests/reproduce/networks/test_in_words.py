@@ -10,6 +10,7 @@ from tests.reproduce.networks.by_hand import exactly, five, plain, record
 def seconds(monkeypatch):
     found = {}
     monkeypatch.setattr(comparison, "seconds_a_step", lambda: found)
+    monkeypatch.setattr(words, "machines", lambda: ["CPU", "GPU"])
     return found
 
 
@@ -57,7 +58,7 @@ def test_the_advice_is_where_it_pays_by_the_clock(seconds):
     assert "Our advice:" not in said(plain(), five("factors", 1.6))
     seconds["mlp"] = {"sgd": exactly(plain=1.0, factors=1.5)}
     paid = said(plain(), five("factors", 1.6))["Our advice:"]
-    assert "Of 1 comparisons by the clock" in paid
+    assert "Of 1 comparisons by the clock, on networks of this size (CPU or GPU)," in paid
     assert "it paid for factors on mlp with SGD and momentum (1.33 times), nowhere else" in paid
     seconds["mlp"]["sgd"] = exactly(plain=1.0, factors=3.0)
     advice = said(plain(), five("factors", 1.6))["Our advice:"]
