@@ -180,13 +180,14 @@ def _grafting(found):
     for (workload, optimizer), methods in found.items():
         if "rule" in methods and "grafted_rule" in methods:
             rule, grafted = methods["rule"], methods["grafted_rule"]
-            has_gain, is_left = (_effect(each) == 1 for each in (rule, grafted))
-            word = ("it stays" if is_left else "it goes") if has_gain else "there is none"
+            gain, left = _effect(rule), _effect(grafted)
+            word = ("It stays" if left == 1 else "It goes") if gain == 1 else "There is none"
+            word = "Undecided" if gain is None else word
             parts.append(
                 f"{word} on {workload} with {OPTIMIZERS[optimizer]} ({_sooner(grafted)} sooner "
                 f"with it, {_sooner(rule)} without)"
             )
-    return f"**Does grafting remove the rule's gain?** {'; '.join(parts)}." if parts else ""
+    return f"**Does grafting remove the rule's gain?** {'. '.join(parts)}." if parts else ""
 
 
 def _better_optimizer(found):

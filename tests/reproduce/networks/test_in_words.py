@@ -117,14 +117,16 @@ def test_the_penalty_and_grafting(seconds):
     )
     assert "Is it the penalty?" not in said(penalized, factors)
     question = "Does grafting remove the rule's gain?"
-    for grafted, word in ((0.8, "it goes"), (1.6, "it stays")):
+    for grafted, word in ((0.8, "It goes"), (1.6, "It stays")):
         both = said(plain(), five("rule", 1.6), five("grafted_rule", grafted))
         assert both[question] == (
             f" {word} on mlp with SGD and momentum ({grafted / 0.8:.2f} times sooner with it, "
             "2.00 times without)."
         )
     both = said(plain(), five("rule", 0.8), five("grafted_rule", 1.6))
-    assert both[question].startswith(" there is none on mlp with SGD")
+    assert both[question].startswith(" There is none on mlp with SGD")
+    both = said(plain(spread=0.1), five("rule", 1.6), five("grafted_rule", 1.6))
+    assert both[question].startswith(" Undecided on mlp with SGD")
     assert question not in said(plain(), five("rule", 1.6))
 
 
