@@ -130,6 +130,24 @@ SAME = [
         "factors on mlp with SGD and momentum ({a} there, {b} at their own)",
     ),
     (
+        "last loss is {a} times lower with factors under SGD",
+        "networks",
+        "**SGD and momentum**",
+        "ends lower on mlp ({} times), tutorial_convnet ({a} times); ends higher on gpt",
+    ),
+    (
+        "under Adam they reach it {a} times as soon (chance: {b})",
+        "networks",
+        "With Adam, factors reach the plain network's validation loss in fewer steps",
+        "tutorial_convnet {a} ({} to {}), by chance up to {b} (",
+    ),
+    (
+        "a small GPT they do so {a} times as soon under SGD (chance: {b})",
+        "networks",
+        "With SGD and momentum, factors reach the plain network's validation loss in fewer steps",
+        "gpt {a} ({} to {}), by chance up to {b};",
+    ),
+    (
         "Adam the loss ends {a} times higher with factors, and {b} of 5 runs",
         "networks",
         "**Adam**",
