@@ -18,11 +18,11 @@ import numpy as np
 import tensorflow as tf
 
 from reproduce import networks, workloads
+from reproduce.claims.comparison import SECONDS
 from reproduce.harness import cli, config
 from reproduce.harness.files import write_atomically
 from reproduce.harness.records import device
 from reproduce.workloads import planning
-from reproduce.claims.comparison import SECONDS
 from reproduce.workloads.training import start
 from reproduce.workloads.workload import split
 

@@ -136,13 +136,13 @@ SAME = [
         "ends lower on mlp ({} times), tutorial_convnet ({a} times); ends higher on gpt",
     ),
     (
-        "under Adam they reach it {a} times as soon (chance: {b})",
+        "under Adam they reach the plain network's {a} times as soon (chance: {b})",
         "networks",
         "With Adam, factors reach the plain network's validation loss in fewer steps",
         "tutorial_convnet {a} ({} to {}), by chance up to {b} (",
     ),
     (
-        "a small GPT they do so {a} times as soon under SGD (chance: {b})",
+        "a small GPT they reach it {a} times as soon under SGD (chance: {b})",
         "networks",
         "With SGD and momentum, factors reach the plain network's validation loss in fewer steps",
         "gpt {a} ({} to {}), by chance up to {b};",

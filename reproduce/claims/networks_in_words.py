@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from reproduce.claims.comparison import CHANCE, cost, machines, seconds_of
 from reproduce.claims.networks import ANCHOR, NAMES, OPTIMIZERS, band
 from reproduce.harness.curves import rounded
-from reproduce.claims.comparison import CHANCE, cost, machines, seconds_of
 from reproduce.workloads.planning import MOVED_BY_MUON, PLAIN, end
 
 PENALIZED = "tutorial_convnet"

@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from reproduce.claims.comparison import measured, seconds_of
 from reproduce.harness import curves
 from reproduce.paper import plots
 from reproduce.workloads import planning
-from reproduce.claims.comparison import measured, seconds_of
 
 COLUMNS = ("steps", "seconds", "learning rate")
 

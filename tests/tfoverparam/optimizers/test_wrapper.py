@@ -249,3 +249,6 @@ def test_a_frozen_model_is_fitted():
     model.trainable = False
     model.compile(optimizer, "mse")
     model.fit(INPUTS, TARGETS, verbose=0)
+    assert model.optimizer.apply_to and not model.optimizer.known_variables
+    for found, start in zip(model.get_weights(), network().get_weights()):
+        np.testing.assert_array_equal(found, start)
