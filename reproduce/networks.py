@@ -23,6 +23,7 @@ from reproduce.harness.errors import UsageError
 from reproduce.workloads import planning
 
 A_STEP = 0.05  # seconds, where they have not been measured
+LOSSES = "All losses, by steps, by seconds and by rate: [losses.png](networks/losses.png)."
 TAGS = {
     "training_loss": "train/loss",
     "penalty": "train/penalty",
@@ -143,7 +144,7 @@ class Networks(experiment.Experiment):
     def conclude(self, records, settings, work):
         found = comparison.measured(records)
         tables = checks.tables(records) | {networks_in_words.TITLE: networks_in_words.rates(found)}
-        said = networks_in_words.paragraphs(found)
+        said = [LOSSES, *networks_in_words.paragraphs(found)]
         return experiment.Conclusion(checks.verdicts(records), tables, said=said)
 
     def draw(self, records, settings, path):

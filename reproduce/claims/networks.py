@@ -84,7 +84,8 @@ def _reaches_sooner(found, optimizer, method):
             f"loss in fewer {unit}",
             SOURCE,
             "more times sooner than comes by chance, on each workload",
-            "; ".join(said) + f" (times sooner, median and range of {seeds(each.runs)})",
+            f"on {sum(better)} of {len(better)}: {'; '.join(said)} "
+            f"(times sooner, median and range of {seeds(each.runs)})",
             all(better) or (PARTLY if any(better) else False),
             QUESTION,
         )

@@ -1,91 +1,169 @@
-"""The figure of `reproduce.networks`."""
+"""The figures of `reproduce.networks`: the answer, and the losses that it is of."""
 
 import numpy as np
 
-from reproduce.claims.comparison import measured, seconds_of
+from reproduce.claims.comparison import cost, measured, seconds_of
+from reproduce.claims.networks import NAMES, OPTIMIZERS
 from reproduce.harness import curves
 from reproduce.paper import plots
 from reproduce.workloads import planning
 
 COLUMNS = ("steps", "seconds", "learning rate")
+LABELS = {planning.PLAIN: "plain", **NAMES}
+FASTEST, SLOWEST = 4.0, 0.04  # times sooner, where the axes end
+CHANCE = "by chance"
+NEVER = "at the left end: never"
 
 
 def draw(title, records, folder):
-    """A row for each workload and optimizer: loss by steps and by seconds; last loss by rate."""
-    from matplotlib import pyplot as plt, ticker
-
+    """`figure`: how many times sooner each method is; `losses`: by steps, seconds and rate."""
     found = measured(records)
+    _draw_answer(title, found, folder)
+    _draw_losses(title, found, folder)
+
+
+def _draw_answer(title, found, folder):
+    """For each optimizer, times sooner in steps and in seconds, and a performance profile."""
+    from matplotlib import pyplot as plt
+
+    names = [name for name in planning.MODULES if any(name == workload for workload, _ in found)]
+    height = 1.2 + 0.6 * len(names)
     figure, rows = plt.subplots(
-        max(1, len(found)) + 1,
         3,
-        figsize=(12.0, 2.6 * (len(found) + 1)),
+        len(planning.OPTIMIZERS),
+        figsize=(12.0, 2 * height + 3.0),
+        height_ratios=(height, height, 3.0),
         layout="constrained",
-        squeeze=False,
+        sharey="row",
     )
     figure.suptitle(title)
-    for axes, ((workload, optimizer), methods) in zip(rows, found.items()):
-        for method, comparison in methods.items():
-            color = plots.COLORS[planning.METHODS.index(method)]
-            _loss(axes[0], comparison, method, color)
-            seconds = seconds_of(comparison.settings)
-            if seconds:
-                _loss(axes[1], comparison, method, color, seconds[1])
-            _by_rate(axes[2], comparison, method, color)
-        axes[1].set_visible(bool(axes[1].lines))  # Seconds that are not measured are not drawn.
-        for each, label in zip(axes, COLUMNS):
-            each.set(xlabel=label, yscale="log")
-            each.grid(True, alpha=0.3)
-        kind = methods[planning.PLAIN].main_kind.replace("_", " ")
-        axes[0].set(ylabel=kind, title=f"{workload}, {optimizer}")
-        axes[0].legend(fontsize="x-small")
-        axes[2].set(xscale="log")
-        axes[2].xaxis.set_minor_formatter(ticker.NullFormatter())
-    for axes, optimizer in zip(rows[-1], planning.OPTIMIZERS):
-        _profile(axes, found, optimizer)
+    for column, optimizer in zip(rows.T, planning.OPTIMIZERS):
+        of_optimizer = {
+            names.index(workload): methods
+            for (workload, of), methods in found.items()
+            if of == optimizer
+        }
+        column[0].set_title(OPTIMIZERS[optimizer])
+        for axes, unit in zip(column, ("steps", "seconds")):
+            _times_sooner(axes, of_optimizer, names, unit)
+        _profile(column[2], of_optimizer)
+    handles = {
+        label: handle
+        for axes in rows[::-1].flat
+        for handle, label in zip(*axes.get_legend_handles_labels())
+    }
+    if handles:
+        figure.legend(handles.values(), handles, loc="outside lower center", ncols=len(handles))
     plots.save(figure, folder)
 
 
-def _loss(axes, comparison, method, color, seconds=1.0):
-    """Median and range over the seeds that do not diverge."""
-    kind = comparison.main_kind
-    runs = [record for record in comparison.runs if record.results["diverged_at"] is None]
-    if runs:
-        t, low, middle, high = curves.median_curve([record.curves[kind] for record in runs])
-        axes.plot(seconds * t, middle, color=color, linewidth=1.4, label=method)
-        axes.fill_between(seconds * t, low, high, color=color, alpha=0.2, linewidth=0)
+def _times_sooner(axes, of_optimizer, names, unit):
+    """For each workload, a point and a range for each method; at the left end if it is never.
+
+    Gray is what comes by chance; all of the width where that may be any number.
+    """
+    from matplotlib import ticker
+
+    for place, methods in of_optimizer.items():
+        compared = {name: each for name, each in methods.items() if name != planning.PLAIN}
+        for method, comparison in compared.items():
+            factor = (1.0, 1.0) if unit == "steps" else cost(comparison.settings)
+            floor = comparison.chance(comparison.main_kind)
+            if factor is None or floor is None:
+                continue
+            y = place + 0.8 * ((list(compared).index(method) + 0.5) / len(compared) - 0.5)
+            half = 0.4 / len(compared)
+            span = factor[1] * floor
+            axes.fill_betweenx(
+                [y - half, y + half], 1 / span, min(span, FASTEST), color="0.85", label=CHANCE
+            )
+            ratios = np.clip(factor[0] * comparison.sooner(comparison.main_kind), SLOWEST, FASTEST)
+            middle = np.median(ratios)
+            style = {"color": _color(method), "label": LABELS[method], "markersize": 5}
+            axes.plot(middle, y, "<" if middle == SLOWEST else "o", **style, clip_on=False)
+            axes.hlines(y, ratios.min(), ratios.max(), color=style["color"], linewidth=1.4)
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set(xscale="log", xlim=(SLOWEST, FASTEST), xlabel=f"times sooner, in {unit} ({NEVER})")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.xaxis.set_major_locator(ticker.FixedLocator([0.05, 0.1, 0.2, 0.5, 1, 2, 4]))
+    axes.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
+    axes.grid(True, axis="x", alpha=0.3)
 
 
-def _by_rate(axes, comparison, method, color):
-    ends = {r.settings["learning_rate"]: planning.end(r) for r in comparison.selection}
-    points = sorted((rate, value) for rate, value in ends.items() if np.isfinite(value))
-    if points:
-        axes.plot(*zip(*points), "o-", color=color, markersize=3, linewidth=1.2, label=method)
-
-
-def _profile(axes, found, optimizer):
+def _profile(axes, of_optimizer):
     """Performance profile: the part of its workloads on which a method is within a factor."""
     sooner: dict = {}
-    for (workload, of), methods in found.items():
-        if of == optimizer:
-            for method, comparison in methods.items():
-                kind = comparison.main_kind
-                sooner.setdefault(method, {})[workload] = np.median(comparison.sooner(kind))
     best: dict = {}
-    for ratios in sooner.values():
-        for name, ratio in ratios.items():
-            best[name] = max(ratio, best.get(name, 0))
+    for workload, methods in of_optimizer.items():
+        for method, comparison in methods.items():
+            ratio = np.median(comparison.sooner(comparison.main_kind))
+            sooner.setdefault(method, {})[workload] = ratio
+            best[workload] = max(ratio, best.get(workload, 0))
     factors = np.linspace(1, 3, 201)
     for method, ratios in sooner.items():
         part = [
             np.mean([ratio >= best[name] / factor > 0 for name, ratio in ratios.items()])
             for factor in factors
         ]
-        color = plots.COLORS[planning.METHODS.index(method)]
-        axes.plot(factors, part, color=color, label=method)
+        axes.plot(factors, part, color=_color(method), label=LABELS[method])
     axes.set(
-        title=f"Performance profile, {optimizer}",
         xlabel="steps, as a multiple of the best method's",
         ylabel="part of the workloads measured",
         ylim=(-0.05, 1.05),
     )
     axes.grid(True, alpha=0.3)
+
+
+def _draw_losses(title, found, folder):
+    """A row for each workload and optimizer: loss by steps and by seconds; last loss by rate."""
+    from matplotlib import pyplot as plt, ticker
+
+    figure, rows = plt.subplots(
+        max(1, len(found)),
+        3,
+        figsize=(12.0, 2.6 * max(1, len(found))),
+        layout="constrained",
+        squeeze=False,
+    )
+    figure.suptitle(title)
+    for axes, ((workload, optimizer), methods) in zip(rows, found.items()):
+        for method, comparison in methods.items():
+            _loss(axes[0], comparison, method)
+            seconds = seconds_of(comparison.settings)
+            if seconds:
+                _loss(axes[1], comparison, method, seconds[1])
+            _by_rate(axes[2], comparison, method)
+        axes[1].set_visible(bool(axes[1].lines))  # Seconds that are not measured are not drawn.
+        for each, label in zip(axes, COLUMNS):
+            each.set(xlabel=label, yscale="log")
+            each.grid(True, alpha=0.3)
+        kind = methods[planning.PLAIN].main_kind.replace("_", " ")
+        axes[0].set(ylabel=kind, title=f"{workload}, {OPTIMIZERS[optimizer]}")
+        axes[0].legend(fontsize="x-small")
+        axes[2].set(xscale="log", ylabel=f"last {kind}")
+        axes[2].xaxis.set_minor_formatter(ticker.NullFormatter())
+    plots.save(figure, folder, "losses")
+
+
+def _loss(axes, comparison, method, seconds=1.0):
+    """Median and range over the seeds that do not diverge."""
+    kind = comparison.main_kind
+    runs = [record for record in comparison.runs if record.results["diverged_at"] is None]
+    if runs:
+        t, low, middle, high = curves.median_curve([record.curves[kind] for record in runs])
+        color = _color(method)
+        axes.plot(seconds * t, middle, color=color, linewidth=1.4, label=LABELS[method])
+        axes.fill_between(seconds * t, low, high, color=color, alpha=0.2, linewidth=0)
+
+
+def _by_rate(axes, comparison, method):
+    ends = {r.settings["learning_rate"]: planning.end(r) for r in comparison.selection}
+    points = sorted((rate, value) for rate, value in ends.items() if np.isfinite(value))
+    if points:
+        axes.plot(*zip(*points), "o-", color=_color(method), markersize=3, linewidth=1.2)
+
+
+def _color(method):
+    return plots.COLORS[planning.METHODS.index(method)]

@@ -22,7 +22,8 @@ def test_a_verdict_is_over_all_workloads_but_the_anchor(monkeypatch):
     anchor = five("factors", 0.5, workload="ethanol")
     words = "factors reach the plain network's validation loss in fewer steps"
     assert verdict_on([*both, *fast, *anchor], words).verdict == claims.HOLDS
-    assert verdict_on([*both, *fast, *slow], words).verdict == claims.PARTLY
+    partly = verdict_on([*both, *fast, *slow], words)
+    assert partly.verdict == claims.PARTLY and partly.measured.startswith("on 1 of 2: ")
     assert verdict_on([*both, *slow], words).verdict == claims.FAILS
     assert verdict_on([*both, *anchor], "On Ethanol").verdict == claims.FAILS
     # Each optimizer by itself.

@@ -90,6 +90,7 @@ def test_from_end_to_end(command):
         assert steps == ([10, 20, 30, 40] if lost is None else [t for t in steps if t <= lost])
     assert list((folder / "logs").rglob("events*"))
     assert (folder / "figure.png").stat().st_size > 10_000
+    assert (folder / "losses.png").stat().st_size > 10_000
 
 
 @pytest.mark.slow

@@ -1,28 +1,83 @@
-"""The performance profile, of curves made by hand."""
+"""The figure of the answer, of curves made by hand."""
+
+import numpy as np
+import pytest
 
 from reproduce.claims import comparison
 from reproduce.workloads import figure
 from tests.reproduce.networks.by_hand import five, plain
 
 
-def profiles(*groups):
-    """From method to the parts of its workloads on which it is within 1, ..., 3 times the best."""
+@pytest.fixture
+def axes():
     from matplotlib import pyplot as plt
 
-    found = comparison.measured([each for group in groups for each in group])
     drawing, axes = plt.subplots()
-    figure._profile(axes, found, "sgd")
-    lines = {line.get_label(): line.get_ydata() for line in axes.lines}
+    yield axes
     plt.close(drawing)
-    return lines
 
 
-def test_the_part_of_its_own_workloads_that_a_method_is_fast_on():
+def methods_by_place(*groups):
+    """From a place to the methods of a workload: the first of two groups of runs is at 0."""
+    found = comparison.measured([each for group in groups for each in group])
+    return dict(enumerate(found.values()))
+
+
+def profiles(axes, *groups):
+    """From method to the parts of its workloads on which it is within 1, ..., 3 times the best."""
+    axes.clear()
+    figure._profile(axes, methods_by_place(*groups))
+    return {line.get_label(): line.get_ydata() for line in axes.lines}
+
+
+def test_the_part_of_its_own_workloads_that_a_method_is_fast_on(axes):
     # Twice as soon on one workload, and not yet measured on the other.
-    found = profiles(plain(), five("factors", 1.6), plain("gpt"))
+    found = profiles(axes, plain(), five("factors", 1.6), plain("gpt"))
     assert set(found["factors"]) == {1.0}
     assert found["plain"][0] == 0.5 and found["plain"][-1] == 1.0
     # Never at the target is within no factor, also where it is said of one workload alone.
-    found = profiles(plain(), five("factors", 0.1))
+    found = profiles(axes, plain(), five("factors", 0.1))
     assert set(found["factors"]) == {0.0}
     assert set(found["plain"]) == {1.0}
+
+
+def points(axes):
+    """From a method's label to its point: x, y, marker."""
+    return {
+        line.get_label(): (float(*line.get_xdata()), float(*line.get_ydata()), line.get_marker())
+        for line in axes.lines
+        if line.get_marker() != "None"
+    }
+
+
+def test_times_sooner_are_points_beside_what_comes_by_chance(axes):
+    by_place = methods_by_place(plain(spread=0.01), five("factors", 1.6), five("rule", 0.1))
+    figure._times_sooner(axes, by_place, ["mlp"], "steps")
+    found = points(axes)
+    x, y, marker = found["factors"]
+    assert x == np.median(by_place[0]["factors"].sooner("validation_loss")) > 1.5
+    assert marker == "o" and -0.5 < y < 0
+    x, y, marker = found["the rule"]
+    assert (x, marker) == (figure.SLOWEST, "<") and 0 < y < 0.5
+    floor = by_place[0]["factors"].chance("validation_loss")
+    assert floor > 1
+    for gray in axes.collections[::2]:
+        extents = gray.get_paths()[0].get_extents()
+        assert (extents.x0, extents.x1) == pytest.approx((1 / floor, floor))
+
+
+def test_in_seconds_a_step_has_its_cost(axes, monkeypatch):
+    monkeypatch.setattr(figure, "cost", lambda settings: (0.5, 1.2))
+    by_place = methods_by_place(plain(), five("factors", 1.6))
+    figure._times_sooner(axes, by_place, ["mlp"], "seconds")
+    assert points(axes)["factors"][0] == pytest.approx(1.0)
+    extents = axes.collections[0].get_paths()[0].get_extents()
+    assert (extents.x0, extents.x1) == pytest.approx((1 / 1.2, 1.2))
+
+
+def test_what_is_not_known_is_not_drawn(axes, monkeypatch):
+    monkeypatch.setattr(figure, "cost", lambda settings: None)
+    figure._times_sooner(axes, methods_by_place(plain(), five("factors", 1.6)), ["mlp"], "seconds")
+    half = plain()[:5]  # no second set of runs: nothing is known of chance
+    figure._times_sooner(axes, methods_by_place(half, five("factors", 1.6)), ["mlp"], "steps")
+    assert not points(axes)
