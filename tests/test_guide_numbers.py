@@ -130,29 +130,47 @@ SAME = [
         "factors on mlp with SGD and momentum ({a} there, {b} at their own)",
     ),
     (
-        "last loss is {a} times lower with factors under SGD",
-        "networks",
-        "**SGD and momentum**",
-        "ends lower on mlp ({} times), tutorial_convnet ({a} times); ends higher on gpt",
-    ),
-    (
-        "under Adam they reach the plain network's {a} times as soon (chance: {b})",
-        "networks",
-        "With Adam, factors reach the plain network's validation loss in fewer steps",
-        "tutorial_convnet {a} ({} to {}), by chance up to {b} (",
-    ),
-    (
-        "a small GPT they reach it {a} times as soon under SGD (chance: {b})",
+        "On the GPT they reach it {a} times as soon under SGD (chance: {b})",
         "networks",
         "With SGD and momentum, factors reach the plain network's validation loss in fewer steps",
         "gpt {a} ({} to {}), by chance up to {b};",
     ),
     (
-        "Adam the loss ends {a} times higher with factors, and {b} of 5 runs",
+        "Adam the loss ends {a} times higher with factors,",
         "networks",
         "**Adam**",
-        "later on gpt ({b} of 5 runs get there); ends lower on mlp ({} times); ends higher on gpt "
-        "({a} times); by",
+        "ends lower on mlp ({} times); ends higher on gpt ({a} times); at the training loss sooner",
+    ),
+    (
+        "and under Muon {a} times",
+        "networks",
+        "**Muon**",
+        "ends higher on gpt ({a} times)",
+    ),
+    (
+        "with batch normalization they reach it {a} times as soon under Adam (chance: {b})",
+        "networks",
+        "With Adam, factors reach the plain network's validation loss in fewer steps",
+        "residual_convnet {a} ({} to {}), by chance up to {b};",
+    ),
+    (
+        "is {a} times sooner in steps and",
+        "networks",
+        "Is it the penalty?",
+        "with SGD and momentum factors are {a} times as soon with the penalty",
+    ),
+    (
+        "and {a} by the clock",
+        "networks",
+        "Our advice:",
+        "by the clock for factors on tutorial_convnet with SGD and momentum ({a} times)",
+    ),
+    (
+        "without a penalty {a} times sooner in steps. At the validation loss, which has none, it "
+        "is {b} and {c} times",
+        "networks",
+        "Is it the penalty?",
+        "with the penalty and {a} times without; at the validation loss {b} times and {c} times",
     ),
     (
         "standard deviation of {a} the",

@@ -1,13 +1,17 @@
 """What the comparisons of `networks` say, in plain words: every number is from the records."""
 
+import collections
+
 import numpy as np
 
-from reproduce.claims.comparison import CHANCE, cost, machines, seconds_of
+from reproduce.claims.comparison import CHANCE, TRAINING, cost, machines, seconds_of
 from reproduce.claims.networks import ANCHOR, NAMES, OPTIMIZERS, band
 from reproduce.harness.curves import rounded
 from reproduce.workloads.planning import MOVED_BY_MUON, PLAIN, end
 
 PENALIZED = "tutorial_convnet"
+EFFECTS = {1: "sooner", 0: "no sooner", -1: "later", None: "undecided"}
+TRAINED = {1: "sooner", -1: "later"}
 TITLE = "Is it the rate? The plain network's last loss by that of the method"
 
 
@@ -26,7 +30,7 @@ def paragraphs(found):
         return []
     said = [_where(found, optimizer) for optimizer in OPTIMIZERS]
     parts = (_by_chance, _rate, _penalty, _grafting, _better_optimizer, _muon, _not_tried, _advice)
-    return [each for each in (*said, *(part(found) for part in parts)) if each]
+    return [each for each in (_in_short(found), *said, *(part(found) for part in parts)) if each]
 
 
 def _pairs(found):
@@ -37,6 +41,27 @@ def _pairs(found):
         for method, comparison in methods.items()
         if method != PLAIN
     ]
+
+
+def _in_short(found):
+    """How often each method is sooner, over all networks and optimizers."""
+    sentences = []
+    for method, name in NAMES.items():
+        compared = [each for _, of, each in _pairs(found) if of == method]
+        if not compared:
+            continue
+        counts = collections.Counter(map(_effect, compared))
+        parts = [f"{word} in {counts[sign]}" for sign, word in EFFECTS.items() if counts[sign]]
+        costs = [cost(each.settings) for each in compared]
+        if None not in costs:
+            by_clock = sum(_effect(each, factor) == 1 for each, factor in zip(compared, costs))
+            parts.append(f"by the clock sooner in {by_clock}")
+        verb = _verb(name)
+        sentences.append(f"of {len(compared)} comparisons {name} {verb} {', '.join(parts)}")
+    return (
+        "**In short**, in steps to the validation loss of the plain network, on each network and "
+        f"with each optimizer: {'; '.join(sentences)}."
+    )
 
 
 def rates(found):
@@ -84,14 +109,16 @@ def _where(found, optimizer):
         if not compared:
             continue
         parts = [
-            *_signs(compared, _effect, _sooner, ("sooner", "no sooner", "later", "undecided")),
-            *_signs(compared, _lower, _times, ("ends lower", None, "ends higher", None)),
+            *_signs(compared, _effect, _sooner, EFFECTS),
+            *_signs(compared, _lower, _times, {1: "ends lower", -1: "ends higher"}),
         ]
+        trained = [*_signs(compared, _effect_of_training, _sooner_of_training, TRAINED)]
+        parts += [f"at the training loss {' and '.join(trained)}"] if trained else []
         costs = {workload: cost(each.settings) for workload, each in compared.items()}
         if None not in costs.values():
             by_clock = [w for w in compared if _effect(compared[w], costs[w]) == 1]
             parts.append(f"by the clock sooner on {', '.join(by_clock) or 'none'}")
-        verb = "are" if name.startswith("factors") else "is"
+        verb = _verb(name)
         sentences.append(f"{name[0].upper()}{name[1:]} {verb} {'; '.join(parts)}.")
     if not sentences:
         return ""
@@ -101,23 +128,35 @@ def _where(found, optimizer):
 def _signs(compared, effect, number, words):
     """For each kind of effect, a word and the workloads that have it, with their numbers."""
     found = {workload: effect(each) for workload, each in compared.items()}
-    for word, sign in zip(words, (1, 0, -1, None)):
+    for sign, word in words.items():
         listed = [f"{w} ({number(compared[w])})" for w in compared if found[w] == sign]
-        if word and listed:
+        if listed:
             yield f"{word} on {', '.join(listed)}"
+
+
+def _verb(name):
+    return "are" if name.startswith("factors") else "is"
 
 
 def _effect(comparison, factor=(1.0, 1.0)):
     return comparison.is_effect(comparison.main_kind, factor)
 
 
-def _ratio(comparison):
-    return float(np.median(comparison.sooner(comparison.main_kind)))
+def _effect_of_training(comparison):
+    return comparison.is_effect(TRAINING)
 
 
-def _sooner(comparison):
-    ratio = _ratio(comparison)
-    return f"{ratio:.2f} times" if ratio else band(comparison.sooner(comparison.main_kind))
+def _ratio(comparison, kind=None):
+    return float(np.median(comparison.sooner(kind or comparison.main_kind)))
+
+
+def _sooner(comparison, kind=None):
+    ratio = _ratio(comparison, kind)
+    return f"{ratio:.2f} times" if ratio else band(comparison.sooner(kind or comparison.main_kind))
+
+
+def _sooner_of_training(comparison):
+    return _sooner(comparison, TRAINING)
 
 
 def _lower(comparison):
@@ -166,13 +205,18 @@ def _penalty(found):
     for (workload, optimizer), methods in found.items():
         others = found.get((f"{workload}_no_l2", optimizer), {})
         if workload == PENALIZED and "factors" in methods and "factors" in others:
+            with_it, without = methods["factors"], others["factors"]
             parts.append(
-                f"with {OPTIMIZERS[optimizer]} factors are {_sooner(methods['factors'])} as soon "
-                f"with the penalty and {_sooner(others['factors'])} without"
+                f"with {OPTIMIZERS[optimizer]} factors are {_sooner_of_training(with_it)} as soon "
+                f"with the penalty and {_sooner_of_training(without)} without; at the validation "
+                f"loss {_sooner(with_it)} and {_sooner(without)}"
             )
     if not parts:
         return ""
-    return f"**Is it the penalty?** On the tutorial's ConvNet, {'; '.join(parts)}."
+    return (
+        "**Is it the penalty?** At the training loss of the tutorial's ConvNet, of which the "
+        f"penalty is a part, {'; '.join(parts)}."
+    )
 
 
 def _grafting(found):
@@ -241,20 +285,26 @@ def _advice(found):
     timed = [(*pair, factor) for *pair, factor in pairs if factor]
     if not timed:
         return ""
-    worth = [
-        f"{NAMES[method]} on {on} ({factor[0] * _ratio(each):.2f} times)"
-        for on, method, each, factor in timed
-        if _effect(each, factor) == 1
-    ]
+    worth, trained = (
+        [
+            f"{NAMES[method]} on {on} ({factor[0] * _ratio(each, kind):.2f} times)"
+            for on, method, each, factor in timed
+            if each.is_effect(kind or each.main_kind, factor) == 1
+        ]
+        for kind in (None, TRAINING)
+    )
     where = " or ".join(machines())
     of = f"Of {len(timed)} comparisons by the clock, on networks of this size ({where}),"
+    sooner = f" The training loss is there sooner by the clock for {', '.join(trained)}."
     if worth:
-        return (
-            f"**Our advice:** {of} it paid for {', '.join(worth)}, nowhere else: try it where "
-            "your network is like these, and tune the rate of both."
+        said = (
+            f"{of} it paid for {', '.join(worth)}, nowhere else: try it where your network is like "
+            "these, and tune the rate of both."
         )
-    return (
-        f"**Our advice:** where time counts, leave the network as it is. {of} none was sooner. "
-        "What is sooner in steps is for those who study them, or whose steps cost so much that the "
-        "optimizer's do not matter."
-    )
+    else:
+        said = (
+            f"where time counts, leave the network as it is. {of} none was sooner at the "
+            "validation loss. What is sooner in steps is for those who study them, or whose steps "
+            "cost so much that the optimizer's do not matter."
+        )
+    return f"**Our advice:** {said}{sooner if trained else ''}"

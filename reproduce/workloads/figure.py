@@ -2,17 +2,17 @@
 
 import numpy as np
 
-from reproduce.claims.comparison import cost, measured, seconds_of
+from reproduce.claims.comparison import TRAINING, cost, measured, seconds_of
 from reproduce.claims.networks import NAMES, OPTIMIZERS
 from reproduce.harness import curves
 from reproduce.paper import plots
 from reproduce.workloads import planning
 
 COLUMNS = ("steps", "seconds", "learning rate")
+ANSWERS = (("steps", None), ("seconds", None), ("steps", TRAINING), ("seconds", TRAINING))
 LABELS = {planning.PLAIN: "plain", **NAMES}
-FASTEST, SLOWEST = 4.0, 0.04  # times sooner, where the axes end
+FASTEST, SLOWEST = 5.0, 0.04  # times sooner, where the axes end
 CHANCE = "by chance"
-NEVER = "at the left end: never"
 
 
 def draw(title, records, folder):
@@ -27,16 +27,17 @@ def _draw_answer(title, found, folder):
     from matplotlib import pyplot as plt
 
     names = [name for name in planning.MODULES if any(name == workload for workload, _ in found)]
-    height = 1.2 + 0.6 * len(names)
+    height = 1.2 + 0.45 * len(names)
+    heights = [height] * len(ANSWERS) + [3.0]
     figure, rows = plt.subplots(
-        3,
+        len(heights),
         len(planning.OPTIMIZERS),
-        figsize=(12.0, 2 * height + 3.0),
-        height_ratios=(height, height, 3.0),
+        figsize=(12.0, sum(heights)),
+        height_ratios=heights,
         layout="constrained",
         sharey="row",
     )
-    figure.suptitle(title)
+    figure.suptitle(f"{title}\n(at the left end: never)")
     for column, optimizer in zip(rows.T, planning.OPTIMIZERS):
         of_optimizer = {
             names.index(workload): methods
@@ -44,9 +45,9 @@ def _draw_answer(title, found, folder):
             if of == optimizer
         }
         column[0].set_title(OPTIMIZERS[optimizer])
-        for axes, unit in zip(column, ("steps", "seconds")):
-            _times_sooner(axes, of_optimizer, names, unit)
-        _profile(column[2], of_optimizer)
+        for axes, (unit, kind) in zip(column, ANSWERS):
+            _times_sooner(axes, of_optimizer, names, unit, kind)
+        _profile(column[-1], of_optimizer)
     handles = {
         label: handle
         for axes in rows[::-1].flat
@@ -57,18 +58,19 @@ def _draw_answer(title, found, folder):
     plots.save(figure, folder)
 
 
-def _times_sooner(axes, of_optimizer, names, unit):
+def _times_sooner(axes, of_optimizer, names, unit, kind=None):
     """For each workload, a point and a range for each method; at the left end if it is never.
 
     Gray is what comes by chance; all of the width where that may be any number.
     """
     from matplotlib import ticker
 
+    loss = "training" if kind == TRAINING else "validation"
     for place, methods in of_optimizer.items():
         compared = {name: each for name, each in methods.items() if name != planning.PLAIN}
         for method, comparison in compared.items():
             factor = (1.0, 1.0) if unit == "steps" else cost(comparison.settings)
-            floor = comparison.chance(comparison.main_kind)
+            floor = comparison.chance(kind or comparison.main_kind)
             if factor is None or floor is None:
                 continue
             y = place + 0.8 * ((list(compared).index(method) + 0.5) / len(compared) - 0.5)
@@ -77,13 +79,16 @@ def _times_sooner(axes, of_optimizer, names, unit):
             axes.fill_betweenx(
                 [y - half, y + half], 1 / span, min(span, FASTEST), color="0.85", label=CHANCE
             )
-            ratios = np.clip(factor[0] * comparison.sooner(comparison.main_kind), SLOWEST, FASTEST)
+            ratios = factor[0] * comparison.sooner(kind or comparison.main_kind)
+            ratios = np.clip(ratios, SLOWEST, FASTEST)
             middle = np.median(ratios)
             style = {"color": _color(method), "label": LABELS[method], "markersize": 5}
             axes.plot(middle, y, "<" if middle == SLOWEST else "o", **style, clip_on=False)
             axes.hlines(y, ratios.min(), ratios.max(), color=style["color"], linewidth=1.4)
     axes.axvline(1, color="black", linewidth=0.8)
-    axes.set(xscale="log", xlim=(SLOWEST, FASTEST), xlabel=f"times sooner, in {unit} ({NEVER})")
+    axes.set(
+        xscale="log", xlim=(SLOWEST, FASTEST), xlabel=f"times sooner at the {loss} loss, in {unit}"
+    )
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.xaxis.set_major_locator(ticker.FixedLocator([0.05, 0.1, 0.2, 0.5, 1, 2, 4]))

@@ -5,7 +5,7 @@ import pytest
 
 from reproduce.claims import comparison
 from reproduce.workloads import figure
-from tests.reproduce.networks.by_hand import five, plain
+from tests.reproduce.networks.by_hand import five, plain, trained
 
 
 @pytest.fixture
@@ -73,6 +73,14 @@ def test_in_seconds_a_step_has_its_cost(axes, monkeypatch):
     assert points(axes)["factors"][0] == pytest.approx(1.0)
     extents = axes.collections[0].get_paths()[0].get_extents()
     assert (extents.x0, extents.x1) == pytest.approx((1 / 1.2, 1.2))
+
+
+def test_the_training_loss_is_another_target(axes):
+    by_place = methods_by_place(plain(), trained("factors", 1.6))
+    for kind, x in (("training_loss", 2.0), (None, 1.0)):
+        axes.clear()
+        figure._times_sooner(axes, by_place, ["mlp"], "steps", kind)
+        assert points(axes)["factors"][0] == pytest.approx(x)
 
 
 def test_what_is_not_known_is_not_drawn(axes, monkeypatch):

@@ -3,7 +3,7 @@
 import pytest
 
 from reproduce.claims import comparison, networks_in_words as words
-from tests.reproduce.networks.by_hand import exactly, five, plain, record
+from tests.reproduce.networks.by_hand import exactly, five, plain, record, trained
 
 
 @pytest.fixture
@@ -34,15 +34,21 @@ def test_where_methods_are_sooner_and_where_not(seconds):
     found = said(networks, factors, rule)
     assert found["SGD and momentum"] == (
         ", in steps to the target: Factors are sooner on mlp (2.00 times); no sooner on gpt "
-        "(1.00 times); ends lower on mlp (2.00 times); by the clock sooner on mlp. The rule is "
-        "sooner on mlp (2.00 times); later on gpt (never); ends lower on mlp (2.00 times); ends "
-        "higher on gpt (8.00 times); by the clock sooner on none."
+        "(1.00 times); ends lower on mlp (2.00 times); at the training loss sooner on mlp (2.00 "
+        "times); by the clock sooner on mlp. The rule is sooner on mlp (2.00 times); later on gpt "
+        "(never); ends lower on mlp (2.00 times); ends higher on gpt (8.00 times); at the training "
+        "loss sooner on mlp (2.00 times) and later on gpt (never); by the clock sooner on none."
     )
     assert "Adam" not in found
+    assert found["In short"].endswith(
+        ": of 2 comparisons factors are sooner in 1, no sooner in 1, by the clock sooner in 1; "
+        "of 2 comparisons the rule is sooner in 1, later in 1, by the clock sooner in 0."
+    )
     assert found["By chance alone"].startswith(" some 0.2 of these 4 comparisons in steps")
     # Of seconds nothing is said where they were not measured.
     seconds.pop("gpt")
-    assert "clock" not in said(networks, factors)["SGD and momentum"]
+    found = said(networks, factors)
+    assert "clock" not in found["SGD and momentum"] + found["In short"]
 
 
 def test_what_is_not_known_is_called_undecided(seconds):
@@ -63,6 +69,14 @@ def test_the_advice_is_where_it_pays_by_the_clock(seconds):
     seconds["mlp"]["sgd"] = exactly(plain=1.0, factors=3.0)
     advice = said(plain(), five("factors", 1.6))["Our advice:"]
     assert "leave the network as it is." in advice and "none was sooner" in advice
+    assert "The training loss" not in advice
+    seconds["mlp"]["sgd"] = exactly(plain=1.0, factors=1.5)
+    advice = said(plain(), trained("factors", 1.6))["Our advice:"]
+    assert "none was sooner" in advice
+    assert advice.endswith(
+        "The training loss is there sooner by the clock for factors on mlp with SGD and momentum "
+        "(1.33 times)."
+    )
 
 
 def selection(method, paces):
@@ -108,12 +122,13 @@ def test_gains_by_the_rate(seconds):
 
 def test_the_penalty_and_grafting(seconds):
     penalized = [*plain("tutorial_convnet"), *plain("tutorial_convnet_no_l2")]
-    factors = five("factors", 1.6, workload="tutorial_convnet")
-    without = five("factors", 0.8, workload="tutorial_convnet_no_l2")
+    factors = trained("factors", 1.6, workload="tutorial_convnet")
+    without = five("factors", 1.0, workload="tutorial_convnet_no_l2")
     found = said(penalized, factors, without)
     assert found["Is it the penalty?"] == (
-        " On the tutorial's ConvNet, with SGD and momentum factors are 2.00 times as soon with the "
-        "penalty and 1.00 times without."
+        " At the training loss of the tutorial's ConvNet, of which the penalty is a part, with SGD "
+        "and momentum factors are 2.00 times as soon with the penalty and 1.25 times without; at "
+        "the validation loss 1.00 times and 1.25 times."
     )
     assert "Is it the penalty?" not in said(penalized, factors)
     question = "Does grafting remove the rule's gain?"
