@@ -154,7 +154,7 @@ SAME = [
         "residual_convnet {a} ({} to {}), by chance up to {b};",
     ),
     (
-        "is {a} times sooner in steps and",
+        "that of the plain network {a} times sooner in steps and",
         "networks",
         "Is it the penalty?",
         "with SGD and momentum factors are {a} times as soon with the penalty",
@@ -166,7 +166,7 @@ SAME = [
         "by the clock for factors on tutorial_convnet with SGD and momentum ({a} times)",
     ),
     (
-        "without a penalty {a} times sooner in steps. At the validation loss, which has none, it "
+        "without a penalty {a} times sooner in steps. To the validation loss, which has none, it "
         "is {b} and {c} times",
         "networks",
         "Is it the penalty?",

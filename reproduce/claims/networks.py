@@ -28,7 +28,7 @@ BASELINES = {  # what plain networks are to reach: a result, and the most it may
     "residual_convnet": ("test_error", 10.0),
     "gpt": ("validation_loss", 1.90),
 }
-EFFECTS = {1: "sooner", -1: "later", 0: "none", None: "undecided"}
+EFFECTS = {1: "sooner", 0: "no sooner", -1: "later", None: "undecided"}
 ENDS = {1: "lower", -1: "higher", 0: "none", None: "undecided"}
 OPTIMIZERS = {"sgd": "SGD and momentum", "adamw": "Adam", "muon": "Muon"}
 NAMES = {

@@ -1,16 +1,16 @@
 """What the comparisons of `networks` say, in plain words: every number is from the records."""
 
 import collections
+import functools
 
 import numpy as np
 
 from reproduce.claims.comparison import CHANCE, TRAINING, cost, machines, seconds_of
-from reproduce.claims.networks import ANCHOR, NAMES, OPTIMIZERS, band
+from reproduce.claims.networks import ANCHOR, EFFECTS, NAMES, OPTIMIZERS, band
 from reproduce.harness.curves import rounded
 from reproduce.workloads.planning import MOVED_BY_MUON, PLAIN, end
 
 PENALIZED = "tutorial_convnet"
-EFFECTS = {1: "sooner", 0: "no sooner", -1: "later", None: "undecided"}
 TRAINED = {1: "sooner", -1: "later"}
 TITLE = "Is it the rate? The plain network's last loss by that of the method"
 
@@ -56,8 +56,8 @@ def _in_short(found):
         if None not in costs:
             by_clock = sum(_effect(each, factor) == 1 for each, factor in zip(compared, costs))
             parts.append(f"by the clock sooner in {by_clock}")
-        verb = _verb(name)
-        sentences.append(f"of {len(compared)} comparisons {name} {verb} {', '.join(parts)}")
+        said = f"{name} {_verb(name)} {', '.join(parts)}"
+        sentences.append(f"of {len(compared)} comparisons {said}")
     return (
         "**In short**, in steps to the validation loss of the plain network, on each network and "
         f"with each optimizer: {'; '.join(sentences)}."
@@ -112,14 +112,15 @@ def _where(found, optimizer):
             *_signs(compared, _effect, _sooner, EFFECTS),
             *_signs(compared, _lower, _times, {1: "ends lower", -1: "ends higher"}),
         ]
-        trained = [*_signs(compared, _effect_of_training, _sooner_of_training, TRAINED)]
+        of_training = (functools.partial(each, kind=TRAINING) for each in (_effect, _sooner))
+        trained = [*_signs(compared, *of_training, TRAINED)]
         parts += [f"at the training loss {' and '.join(trained)}"] if trained else []
         costs = {workload: cost(each.settings) for workload, each in compared.items()}
         if None not in costs.values():
             by_clock = [w for w in compared if _effect(compared[w], costs[w]) == 1]
             parts.append(f"by the clock sooner on {', '.join(by_clock) or 'none'}")
-        verb = _verb(name)
-        sentences.append(f"{name[0].upper()}{name[1:]} {verb} {'; '.join(parts)}.")
+        said = f"{name} {_verb(name)} {'; '.join(parts)}."
+        sentences.append(f"{said[0].upper()}{said[1:]}")
     if not sentences:
         return ""
     return f"**{OPTIMIZERS[optimizer]}**, in steps to the target: {' '.join(sentences)}"
@@ -138,12 +139,8 @@ def _verb(name):
     return "are" if name.startswith("factors") else "is"
 
 
-def _effect(comparison, factor=(1.0, 1.0)):
-    return comparison.is_effect(comparison.main_kind, factor)
-
-
-def _effect_of_training(comparison):
-    return comparison.is_effect(TRAINING)
+def _effect(comparison, factor=(1.0, 1.0), kind=None):
+    return comparison.is_effect(kind or comparison.main_kind, factor)
 
 
 def _ratio(comparison, kind=None):
@@ -153,10 +150,6 @@ def _ratio(comparison, kind=None):
 def _sooner(comparison, kind=None):
     ratio = _ratio(comparison, kind)
     return f"{ratio:.2f} times" if ratio else band(comparison.sooner(kind or comparison.main_kind))
-
-
-def _sooner_of_training(comparison):
-    return _sooner(comparison, TRAINING)
 
 
 def _lower(comparison):
@@ -207,8 +200,8 @@ def _penalty(found):
         if workload == PENALIZED and "factors" in methods and "factors" in others:
             with_it, without = methods["factors"], others["factors"]
             parts.append(
-                f"with {OPTIMIZERS[optimizer]} factors are {_sooner_of_training(with_it)} as soon "
-                f"with the penalty and {_sooner_of_training(without)} without; at the validation "
+                f"with {OPTIMIZERS[optimizer]} factors are {_sooner(with_it, TRAINING)} as soon "
+                f"with the penalty and {_sooner(without, TRAINING)} without; at the validation "
                 f"loss {_sooner(with_it)} and {_sooner(without)}"
             )
     if not parts:
@@ -289,7 +282,7 @@ def _advice(found):
         [
             f"{NAMES[method]} on {on} ({factor[0] * _ratio(each, kind):.2f} times)"
             for on, method, each, factor in timed
-            if each.is_effect(kind or each.main_kind, factor) == 1
+            if _effect(each, factor, kind) == 1
         ]
         for kind in (None, TRAINING)
     )

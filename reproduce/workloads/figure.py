@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from reproduce.claims.comparison import TRAINING, cost, measured, seconds_of
+from reproduce.claims.comparison import TRAINING, VALIDATION, cost, measured, seconds_of
 from reproduce.claims.networks import NAMES, OPTIMIZERS
 from reproduce.harness import curves
 from reproduce.paper import plots
 from reproduce.workloads import planning
 
 COLUMNS = ("steps", "seconds", "learning rate")
-ANSWERS = (("steps", None), ("seconds", None), ("steps", TRAINING), ("seconds", TRAINING))
+ANSWERS = [(unit, kind) for kind in (VALIDATION, TRAINING) for unit in ("steps", "seconds")]
 LABELS = {planning.PLAIN: "plain", **NAMES}
 FASTEST, SLOWEST = 5.0, 0.04  # times sooner, where the axes end
 CHANCE = "by chance"
@@ -58,37 +58,35 @@ def _draw_answer(title, found, folder):
     plots.save(figure, folder)
 
 
-def _times_sooner(axes, of_optimizer, names, unit, kind=None):
+def _times_sooner(axes, of_optimizer, names, unit, kind):
     """For each workload, a point and a range for each method; at the left end if it is never.
 
     Gray is what comes by chance; all of the width where that may be any number.
     """
     from matplotlib import ticker
 
-    loss = "training" if kind == TRAINING else "validation"
     for place, methods in of_optimizer.items():
         compared = {name: each for name, each in methods.items() if name != planning.PLAIN}
         for method, comparison in compared.items():
             factor = (1.0, 1.0) if unit == "steps" else cost(comparison.settings)
-            floor = comparison.chance(kind or comparison.main_kind)
-            if factor is None or floor is None:
+            is_there = comparison.has_noise and kind in (comparison.main_kind, TRAINING)
+            if factor is None or not is_there:
                 continue
+            floor = comparison.chance(kind)
             y = place + 0.8 * ((list(compared).index(method) + 0.5) / len(compared) - 0.5)
             half = 0.4 / len(compared)
             span = factor[1] * floor
             axes.fill_betweenx(
                 [y - half, y + half], 1 / span, min(span, FASTEST), color="0.85", label=CHANCE
             )
-            ratios = factor[0] * comparison.sooner(kind or comparison.main_kind)
-            ratios = np.clip(ratios, SLOWEST, FASTEST)
+            ratios = np.clip(factor[0] * comparison.sooner(kind), SLOWEST, FASTEST)
             middle = np.median(ratios)
             style = {"color": _color(method), "label": LABELS[method], "markersize": 5}
             axes.plot(middle, y, "<" if middle == SLOWEST else "o", **style, clip_on=False)
             axes.hlines(y, ratios.min(), ratios.max(), color=style["color"], linewidth=1.4)
     axes.axvline(1, color="black", linewidth=0.8)
-    axes.set(
-        xscale="log", xlim=(SLOWEST, FASTEST), xlabel=f"times sooner at the {loss} loss, in {unit}"
-    )
+    loss = kind.replace("_", " ")
+    axes.set(xscale="log", xlim=(SLOWEST, FASTEST), xlabel=f"times sooner at the {loss}, in {unit}")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.xaxis.set_major_locator(ticker.FixedLocator([0.05, 0.1, 0.2, 0.5, 1, 2, 4]))

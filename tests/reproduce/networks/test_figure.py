@@ -52,7 +52,7 @@ def points(axes):
 
 def test_times_sooner_are_points_beside_what_comes_by_chance(axes):
     by_place = methods_by_place(plain(spread=0.01), five("factors", 1.6), five("rule", 0.1))
-    figure._times_sooner(axes, by_place, ["mlp"], "steps")
+    figure._times_sooner(axes, by_place, ["mlp"], "steps", "validation_loss")
     found = points(axes)
     x, y, marker = found["factors"]
     assert x == np.median(by_place[0]["factors"].sooner("validation_loss")) > 1.5
@@ -69,7 +69,7 @@ def test_times_sooner_are_points_beside_what_comes_by_chance(axes):
 def test_in_seconds_a_step_has_its_cost(axes, monkeypatch):
     monkeypatch.setattr(figure, "cost", lambda settings: (0.5, 1.2))
     by_place = methods_by_place(plain(), five("factors", 1.6))
-    figure._times_sooner(axes, by_place, ["mlp"], "seconds")
+    figure._times_sooner(axes, by_place, ["mlp"], "seconds", "validation_loss")
     assert points(axes)["factors"][0] == pytest.approx(1.0)
     extents = axes.collections[0].get_paths()[0].get_extents()
     assert (extents.x0, extents.x1) == pytest.approx((1 / 1.2, 1.2))
@@ -77,7 +77,7 @@ def test_in_seconds_a_step_has_its_cost(axes, monkeypatch):
 
 def test_the_training_loss_is_another_target(axes):
     by_place = methods_by_place(plain(), trained("factors", 1.6))
-    for kind, x in (("training_loss", 2.0), (None, 1.0)):
+    for kind, x in (("training_loss", 2.0), ("validation_loss", 1.0)):
         axes.clear()
         figure._times_sooner(axes, by_place, ["mlp"], "steps", kind)
         assert points(axes)["factors"][0] == pytest.approx(x)
@@ -85,7 +85,13 @@ def test_the_training_loss_is_another_target(axes):
 
 def test_what_is_not_known_is_not_drawn(axes, monkeypatch):
     monkeypatch.setattr(figure, "cost", lambda settings: None)
-    figure._times_sooner(axes, methods_by_place(plain(), five("factors", 1.6)), ["mlp"], "seconds")
-    half = plain()[:5]  # no second set of runs: nothing is known of chance
-    figure._times_sooner(axes, methods_by_place(half, five("factors", 1.6)), ["mlp"], "steps")
-    assert not points(axes)
+    whole, half = plain(), plain()[:5]  # Without a second set nothing is known of chance.
+    anchor = [*plain("ethanol"), *five("factors", 1.6, workload="ethanol")]
+    for groups, unit, kind, count in (
+        ([whole, five("factors", 1.6)], "seconds", "validation_loss", 0),
+        ([half, five("factors", 1.6)], "steps", "validation_loss", 0),
+        ([anchor], "steps", "validation_loss", 0),  # It has no validation set.
+        ([anchor], "steps", "training_loss", 1),
+    ):
+        figure._times_sooner(axes, methods_by_place(*groups), ["network"], unit, kind)
+        assert len(points(axes)) == count
