@@ -112,8 +112,8 @@ def _where(found, optimizer):
             *_signs(compared, _effect, _sooner, EFFECTS),
             *_signs(compared, _lower, _times, {1: "ends lower", -1: "ends higher"}),
         ]
-        of_training = (functools.partial(each, kind=TRAINING) for each in (_effect, _sooner))
-        trained = [*_signs(compared, *of_training, TRAINED)]
+        effect, sooner = (functools.partial(each, kind=TRAINING) for each in (_effect, _sooner))
+        trained = [*_signs(compared, effect, sooner, TRAINED)]
         parts += [f"at the training loss {' and '.join(trained)}"] if trained else []
         costs = {workload: cost(each.settings) for workload, each in compared.items()}
         if None not in costs.values():
