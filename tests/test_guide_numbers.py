@@ -127,7 +127,7 @@ SAME = [
         "and {b} times with each at its own",
         "networks",
         "Is it the rate?",
-        "factors on mlp with SGD and momentum ({a} there, {b} at their own)",
+        "factors on mlp with SGD and momentum, {a} there and {b} at their own",
     ),
     (
         "On the GPT they reach it {a} times as soon under SGD (chance: {b})",
@@ -157,7 +157,7 @@ SAME = [
         "that of the plain network {a} times sooner in steps and",
         "networks",
         "Is it the penalty?",
-        "with SGD and momentum factors are {a} times as soon with the penalty",
+        "With SGD and momentum {a} times with the penalty",
     ),
     (
         "and {a} by the clock",
@@ -170,7 +170,7 @@ SAME = [
         "is {b} and {c} times",
         "networks",
         "Is it the penalty?",
-        "with the penalty and {a} times without; at the validation loss {b} times and {c} times",
+        "with the penalty, {a} times without; to the validation loss {b} times and {c} times",
     ),
     (
         "standard deviation of {a} the",

@@ -29,6 +29,7 @@ BASELINES = {  # what plain networks are to reach: a result, and the most it may
     "gpt": ("validation_loss", 1.90),
 }
 EFFECTS = {1: "sooner", 0: "no sooner", -1: "later", None: "undecided"}
+UNKNOWN = "unknown"  # where some plain runs never get to the target
 ENDS = {1: "lower", -1: "higher", 0: "none", None: "undecided"}
 OPTIMIZERS = {"sgd": "SGD and momentum", "adamw": "Adam", "muon": "Muon"}
 NAMES = {
@@ -76,7 +77,7 @@ def _reaches_sooner(found, optimizer, method):
             kind, (factor, error) = each.main_kind, costs[name]
             effects.append(each.is_effect(kind, costs[name]))
             ratios, floor = factor * each.sooner(kind), error * each.chance(kind)
-            said.append(f"{name} {band(ratios)}, by chance up to {floor:.2f}")
+            said.append(f"{name} {band(ratios)}, by chance {_up_to(floor)}")
         better = [effect == 1 for effect in effects]
         reach = "reach" if method[0] == "f" else "reaches"
         yield judge(
@@ -102,6 +103,10 @@ def band(ratios):
     return f"{reached} of {len(ratios)} runs get there" if reached else "never"
 
 
+def _up_to(floor):
+    return f"up to {floor:.2f}" if floor < math.inf else UNKNOWN
+
+
 def _depth_helps_on_the_anchor(found):
     methods = found.get((ANCHOR, "sgd"), {})
     if "factors" in methods and methods["factors"].has_noise:
@@ -110,7 +115,7 @@ def _depth_helps_on_the_anchor(found):
             "On Ethanol with p = 4 depth 2 accelerates, as in `robustness`, with momentum too",
             SOURCE,
             "more times sooner than comes by chance",
-            f"{band(each.sooner(TRAINING))} times, by chance up to {each.chance(TRAINING):.2f} "
+            f"{band(each.sooner(TRAINING))} times, by chance {_up_to(each.chance(TRAINING))} "
             f"({seeds(each.runs)}, training loss)",
             each.is_effect(TRAINING) == 1,
             QUESTION,
@@ -209,7 +214,7 @@ def _of_end(each):
 
 
 def _number(floor):
-    return "" if floor is None else f"{floor:.2f}"
+    return "" if floor is None else f"{floor:.2f}" if floor < math.inf else UNKNOWN
 
 
 def _range(each):

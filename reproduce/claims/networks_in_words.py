@@ -12,6 +12,7 @@ from reproduce.workloads.planning import MOVED_BY_MUON, PLAIN, end
 
 PENALIZED = "tutorial_convnet"
 TRAINED = {1: "sooner", -1: "later"}
+GRAFTED = ("it stays", "it goes", "there is none", "undecided")
 TITLE = "Is it the rate? The plain network's last loss by that of the method"
 
 
@@ -22,9 +23,10 @@ def paragraphs(found):
         found: What `networks.measured` returns.
     """
     found = {
-        (workload, optimizer): methods
-        for (workload, optimizer), methods in found.items()
-        if workload != ANCHOR and methods[PLAIN].has_noise
+        (workload, of): methods
+        for optimizer in OPTIMIZERS
+        for (workload, of), methods in found.items()
+        if of == optimizer and workload != ANCHOR and methods[PLAIN].has_noise
     }
     if not _pairs(found):
         return []
@@ -121,9 +123,12 @@ def _where(found, optimizer):
             parts.append(f"by the clock sooner on {', '.join(by_clock) or 'none'}")
         said = f"{name} {_verb(name)} {'; '.join(parts)}."
         sentences.append(f"{said[0].upper()}{said[1:]}")
-    if not sentences:
-        return ""
-    return f"**{OPTIMIZERS[optimizer]}**, in steps to the target: {' '.join(sentences)}"
+    return _listed(f"**{OPTIMIZERS[optimizer]}**, in steps to the target:", sentences)
+
+
+def _listed(head, items):
+    """A paragraph and a list below it; nothing where the list is empty."""
+    return "\n".join([head, "", *(f"- {item}" for item in items)]) if items else ""
 
 
 def _signs(compared, effect, number, words):
@@ -171,24 +176,28 @@ def _by_chance(found):
 
 
 def _rate(found):
-    gone: list[str] = []
-    kept: list[str] = []
+    gone: list[tuple[float, str]] = []
+    kept: list[tuple[float, str]] = []
     for row in rates(found):
         lowest, own = row["there"], row["each at its own"]
         if row["method"] in ("factors", "rule") and lowest and lowest > 1:
             said = (
-                f"{NAMES[row['method']]} on {row['workload']} with {OPTIMIZERS[row['optimizer']]}"
+                f"{NAMES[row['method']]} on {row['workload']} with {OPTIMIZERS[row['optimizer']]}, "
+                f"{lowest:.2f} there and {own:.2f} at their own"
             )
             most = np.log(max(own, 1)) < np.log(lowest) / 2
-            (gone if most else kept).append(f"{said} ({lowest:.2f} there, {own:.2f} at their own)")
+            (gone if most else kept).append((lowest, said))
     if not gone and not kept:
         return ""
-    parts = ((gone, "most of that gain is gone for"), (kept, "most of it stays for"))
+    parts = [
+        f"{word} in {len(of)} ({'the largest: ' if len(of) > 1 else ''}{max(of)[1]})"
+        for word, of in (("most of that gain is gone", gone), ("most of it stays", kept))
+        if of
+    ]
     return (
         "**Is it the rate?** Where factors or the rule end lower than the plain network at the "
-        "lowest rate that both were tried with, then with each at its own "
-        + "; ".join(f"{word} {', '.join(of)}" for of, word in parts if of)
-        + "."
+        f"lowest rate that both were tried with ({len(gone + kept)} of the comparisons), then with "
+        f"each at its own {'; '.join(parts)}."
     )
 
 
@@ -200,31 +209,30 @@ def _penalty(found):
         if workload == PENALIZED and "factors" in methods and "factors" in others:
             with_it, without = methods["factors"], others["factors"]
             parts.append(
-                f"with {OPTIMIZERS[optimizer]} factors are {_sooner(with_it, TRAINING)} as soon "
-                f"with the penalty and {_sooner(without, TRAINING)} without; at the validation "
-                f"loss {_sooner(with_it)} and {_sooner(without)}"
+                f"With {OPTIMIZERS[optimizer]} {_sooner(with_it, TRAINING)} with the penalty, "
+                f"{_sooner(without, TRAINING)} without; to the validation loss "
+                f"{_sooner(with_it)} and {_sooner(without)}."
             )
-    if not parts:
-        return ""
-    return (
-        "**Is it the penalty?** At the training loss of the tutorial's ConvNet, of which the "
-        f"penalty is a part, {'; '.join(parts)}."
+    return _listed(
+        "**Is it the penalty?** Factors of the tutorial's ConvNet are sooner at the training loss, "
+        "of which the penalty is a part:",
+        parts,
     )
 
 
 def _grafting(found):
-    parts = []
+    parts: dict[str, list[str]] = {word: [] for word in GRAFTED}
     for (workload, optimizer), methods in found.items():
         if "rule" in methods and "grafted_rule" in methods:
             rule, grafted = methods["rule"], methods["grafted_rule"]
             gain, left = _effect(rule), _effect(grafted)
-            word = ("It stays" if left == 1 else "It goes") if gain == 1 else "There is none"
-            word = "Undecided" if gain is None else word
-            parts.append(
-                f"{word} on {workload} with {OPTIMIZERS[optimizer]} ({_sooner(grafted)} sooner "
-                f"with it, {_sooner(rule)} without)"
+            word = ("it stays" if left == 1 else "it goes") if gain == 1 else "there is none"
+            parts["undecided" if gain is None else word].append(
+                f"{workload} with {OPTIMIZERS[optimizer]} (without it {_sooner(rule)} sooner, "
+                f"with it {_sooner(grafted)})"
             )
-    return f"**Does grafting remove the rule's gain?** {'. '.join(parts)}." if parts else ""
+    said = "; ".join(f"{word} on {', '.join(on)}" for word, on in parts.items() if on)
+    return f"**Does grafting remove the rule's gain?** By network: {said}." if said else ""
 
 
 def _better_optimizer(found):
@@ -244,10 +252,8 @@ def _better_optimizer(found):
                 if of == "sgd" or method == PLAIN
             )
             listed = (f"{loss:.3g} {name}{_duration(each)}" for loss, name, each in ends)
-            parts.append(f"{workload}: {', '.join(listed)}")
-    if not parts:
-        return ""
-    return f"**Or another optimizer?** Last validation loss, {'; '.join(parts)}."
+            parts.append(f"{workload}: {', '.join(listed)}.")
+    return _listed("**Or another optimizer?** Last validation losses:", parts)
 
 
 def _duration(comparison):

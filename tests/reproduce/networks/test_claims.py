@@ -129,6 +129,17 @@ def test_where_every_run_diverges(monkeypatch):
     assert rows[1]["last loss"].startswith("inf")
 
 
+def test_where_plain_runs_never_get_there_chance_is_unknown(monkeypatch):
+    monkeypatch.setattr(comparison, "seconds_a_step", dict)
+    lost = [record("plain", seed, 0.8 if seed < 7 else 0) for seed in range(1, 11)]
+    records = [*lost, *five("factors", 1.6)]
+    (verdict,) = [v for v in checks.verdicts(records) if "factors reach" in v.statement]
+    assert "mlp 2.00 (2.00 to 2.00), by chance unknown (times" in verdict.measured
+    targets, ends = list(checks.tables(records).values())[1:]
+    assert (targets[1]["by chance"], targets[1]["effect"]) == ("unknown", "undecided")
+    assert ends[1]["by chance"] == "unknown"
+
+
 def test_few_runs_at_the_target_are_counted():
     assert checks.band([0, 0, 0, 0.8, 0]) == "1 of 5 runs get there"
     assert checks.band([0, 0, 0]) == "never"

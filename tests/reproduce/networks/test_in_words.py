@@ -33,11 +33,12 @@ def test_where_methods_are_sooner_and_where_not(seconds):
     rule = [*five("rule", 1.6), *five("rule", 0.1, workload="gpt")]
     found = said(networks, factors, rule)
     assert found["SGD and momentum"] == (
-        ", in steps to the target: Factors are sooner on mlp (2.00 times); no sooner on gpt "
+        ", in steps to the target:\n\n- Factors are sooner on mlp (2.00 times); no sooner on gpt "
         "(1.00 times); ends lower on mlp (2.00 times); at the training loss sooner on mlp (2.00 "
-        "times); by the clock sooner on mlp. The rule is sooner on mlp (2.00 times); later on gpt "
-        "(never); ends lower on mlp (2.00 times); ends higher on gpt (8.00 times); at the training "
-        "loss sooner on mlp (2.00 times) and later on gpt (never); by the clock sooner on none."
+        "times); by the clock sooner on mlp.\n- The rule is sooner on mlp (2.00 times); later on "
+        "gpt (never); ends lower on mlp (2.00 times); ends higher on gpt (8.00 times); at the "
+        "training loss sooner on mlp (2.00 times) and later on gpt (never); by the clock "
+        "sooner on none."
     )
     assert "Adam" not in found
     assert found["In short"].endswith(
@@ -79,8 +80,8 @@ def test_the_advice_is_where_it_pays_by_the_clock(seconds):
     )
 
 
-def selection(method, paces):
-    return [record(method, 0, pace, rate=rate) for rate, pace in paces.items()]
+def selection(method, paces, **kwargs):
+    return [record(method, 0, pace, rate=rate, **kwargs) for rate, pace in paces.items()]
 
 
 def test_gains_by_the_rate(seconds):
@@ -94,15 +95,27 @@ def test_gains_by_the_rate(seconds):
     assert row["there, too"] == pytest.approx(0.75)
     assert row["each at its own"] == pytest.approx(1.25)  # of all seeds
     assert said(records)["Is it the rate?"].endswith(
-        "most of that gain is gone for factors on mlp with SGD and momentum (3.00 there, 1.25 at "
-        "their own)."
+        " tried with (1 of the comparisons), then with each at its own most of that gain is gone "
+        "in 1 (factors on mlp with SGD and momentum, 3.00 there and 1.25 at their own)."
     )
     close = selection("factors", {0.05: 0.1, 0.1: 1.2, 0.2: 1.6, 0.5: 0})
     kept = said([*plain(rate=0.2), *five("factors", 1.6, rate=0.2), *tuned, *close])[
         "Is it the rate?"
     ]
     assert kept.endswith(
-        "most of it stays for factors on mlp with SGD and momentum (3.00 there, 2.00 at their own)."
+        "most of it stays in 1 (factors on mlp with SGD and momentum, 3.00 there and 2.00 at their "
+        "own)."
+    )
+    # Of several, the largest is named.
+    more = [
+        *plain(rate=0.2, workload="gpt"),
+        *five("factors", 1.0, workload="gpt"),
+        *selection("plain", {0.1: 0.4, 0.2: 0.8}, workload="gpt"),
+        *selection("factors", {0.1: 0.8}, workload="gpt"),
+    ]
+    assert said([*records, *more])["Is it the rate?"].endswith(
+        "(2 of the comparisons), then with each at its own most of that gain is gone in 2 (the "
+        "largest: factors on mlp with SGD and momentum, 3.00 there and 1.25 at their own)."
     )
     # Where there is no gain at the lowest rate, there is none to explain.
     worse = selection("factors", {0.05: 0.1, 0.1: 0.3, 0.2: 1.6, 0.5: 0})
@@ -126,22 +139,36 @@ def test_the_penalty_and_grafting(seconds):
     without = five("factors", 1.0, workload="tutorial_convnet_no_l2")
     found = said(penalized, factors, without)
     assert found["Is it the penalty?"] == (
-        " At the training loss of the tutorial's ConvNet, of which the penalty is a part, with SGD "
-        "and momentum factors are 2.00 times as soon with the penalty and 1.25 times without; at "
+        " Factors of the tutorial's ConvNet are sooner at the training loss, of which the penalty "
+        "is a part:\n\n- With SGD and momentum 2.00 times with the penalty, 1.25 times without; to "
         "the validation loss 1.00 times and 1.25 times."
     )
     assert "Is it the penalty?" not in said(penalized, factors)
+    adam = [
+        [*plain(name, "adamw"), *five("factors", 1.6, workload=name, optimizer="adamw")]
+        for name in ("tutorial_convnet", "tutorial_convnet_no_l2")
+    ]
+    both = said(*adam, penalized, factors, without)["Is it the penalty?"].split("\n- With ")[1:]
+    assert [each.split()[0] for each in both] == ["SGD", "Adam"]  # whichever was done first
     question = "Does grafting remove the rule's gain?"
-    for grafted, word in ((0.8, "It goes"), (1.6, "It stays")):
+    for grafted, word in ((0.8, "it goes"), (1.6, "it stays")):
         both = said(plain(), five("rule", 1.6), five("grafted_rule", grafted))
         assert both[question] == (
-            f" {word} on mlp with SGD and momentum ({grafted / 0.8:.2f} times sooner with it, "
-            "2.00 times without)."
+            f" By network: {word} on mlp with SGD and momentum (without it 2.00 times sooner, with "
+            f"it {grafted / 0.8:.2f} times)."
         )
     both = said(plain(), five("rule", 0.8), five("grafted_rule", 1.6))
-    assert both[question].startswith(" There is none on mlp with SGD")
+    assert both[question].startswith(" By network: there is none on mlp with SGD")
     both = said(plain(spread=0.1), five("rule", 1.6), five("grafted_rule", 1.6))
-    assert both[question].startswith(" Undecided on mlp with SGD")
+    assert both[question].startswith(" By network: undecided on mlp with SGD")
+    gpt = [
+        *plain("gpt"),
+        *five("rule", 1.6, workload="gpt"),
+        *five("grafted_rule", 0.8, workload="gpt"),
+    ]
+    both = said(plain(), five("rule", 1.6), five("grafted_rule", 1.6), gpt)
+    assert both[question].startswith(" By network: it stays on mlp with SGD")
+    assert "; it goes on gpt with SGD" in both[question]
     assert question not in said(plain(), five("rule", 1.6))
 
 
@@ -151,8 +178,8 @@ def test_another_optimizer(seconds):
     seconds["mlp"] = {"muon": exactly(plain=2.0)}
     found = said(plain(), five("factors", 1.6), muon, noise, five("factors", 5.0, optimizer="muon"))
     assert found["Or another optimizer?"] == (
-        " Last validation loss, mlp: 0.0025 Muon plain in 200 s, 0.00625 SGD and momentum factors, "
-        "0.0125 SGD and momentum plain."
+        " Last validation losses:\n\n- mlp: 0.0025 Muon plain in 200 s, 0.00625 SGD and momentum "
+        "factors, 0.0125 SGD and momentum plain."
     )
     assert "Kernels that it moves: 1 on ethanol, 2 on mlp" in found["What is Muon?"]
     found = said(plain(), five("factors", 1.6))
