@@ -6,7 +6,7 @@ import functools
 import numpy as np
 
 from reproduce.claims.comparison import CHANCE, TRAINING, cost, machines, seconds_of
-from reproduce.claims.networks import ANCHOR, EFFECTS, NAMES, OPTIMIZERS, band
+from reproduce.claims.networks import EFFECTS, NAMES, OPTIMIZERS, band, is_compared
 from reproduce.harness.curves import rounded
 from reproduce.workloads.planning import MOVED_BY_MUON, PLAIN, end
 
@@ -17,7 +17,7 @@ TITLE = "Is it the rate? The plain network's last loss by that of the method"
 
 
 def paragraphs(found):
-    """What is measured so far, where something is; of all workloads but the anchor.
+    """What is measured so far, where something is, of what `networks.is_compared`.
 
     Args:
         found: What `networks.measured` returns.
@@ -26,7 +26,7 @@ def paragraphs(found):
         (workload, of): methods
         for optimizer in OPTIMIZERS
         for (workload, of), methods in found.items()
-        if of == optimizer and workload != ANCHOR and methods[PLAIN].has_noise
+        if of == optimizer and is_compared(workload, of) and methods[PLAIN].has_noise
     }
     if not _pairs(found):
         return []
@@ -267,7 +267,8 @@ def _muon(found):
     moved = ", ".join(f"{count} on {name}" for name, count in MOVED_BY_MUON.items())
     return (
         "**What is Muon?** Keras's moves kernels of rank 2 but the last one, and leaves others to "
-        f"Adam. Kernels that it moves: {moved}. Where it moves none, it is Adam."
+        f"Adam. Kernels that it moves: {moved}. Where it moves none, it is Adam: that is "
+        "in the tables, and not counted again here."
     )
 
 

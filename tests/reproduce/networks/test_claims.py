@@ -140,6 +140,19 @@ def test_where_plain_runs_never_get_there_chance_is_unknown(monkeypatch):
     assert ends[1]["by chance"] == "unknown"
 
 
+def test_where_muon_is_adam_it_is_in_the_tables_only(monkeypatch):
+    monkeypatch.setattr(comparison, "seconds_a_step", dict)
+    records = [
+        [*plain(name, "muon"), *five("factors", 1.6, workload=name, optimizer="muon")]
+        for name in ("mlp", "residual_convnet")
+    ]
+    records = [*records[0], *records[1]]
+    (verdict,) = [v for v in checks.verdicts(records) if "factors reach" in v.statement]
+    assert verdict.measured.startswith("on 1 of 1: mlp 2.00")
+    targets = list(checks.tables(records).values())[1]
+    assert [row["workload"] for row in targets] == ["mlp"] * 2 + ["residual_convnet"] * 2
+
+
 def test_few_runs_at_the_target_are_counted():
     assert checks.band([0, 0, 0, 0.8, 0]) == "1 of 5 runs get there"
     assert checks.band([0, 0, 0]) == "never"

@@ -22,6 +22,13 @@ def said(*groups):
 
 def test_nothing_is_said_of_plain_networks_alone_or_of_the_anchor(seconds):
     assert said(plain(), plain("ethanol"), five("factors", 1.6, workload="ethanol")) == {}
+    # Where Muon moves nothing it is Adam.
+    muon = [*plain("residual_convnet", "muon")]
+    muon += five("factors", 1.6, workload="residual_convnet", optimizer="muon")
+    assert said(muon) == {}
+    assert set(said(muon, plain(), five("factors", 1.6))) == set(
+        said(plain(), five("factors", 1.6))
+    )
     # Without a second set of plain runs, nothing is known of chance.
     assert said(plain()[:5], five("factors", 1.6)) == {}
 
