@@ -148,7 +148,13 @@ SAME = [
         "ends higher on gpt ({a} times)",
     ),
     (
-        "with batch normalization they reach it {a} times as soon under Adam (chance: {b})",
+        "normalization, they reach it {a} times as soon under SGD (chance: {b})",
+        "networks",
+        "With SGD and momentum, factors reach the plain network's validation loss in fewer steps",
+        "residual_convnet {a} ({} to {}), by chance up to {b};",
+    ),
+    (
+        "and {a} times under Adam (chance: {b})",
         "networks",
         "With Adam, factors reach the plain network's validation loss in fewer steps",
         "residual_convnet {a} ({} to {}), by chance up to {b};",
