@@ -130,7 +130,7 @@ SAME = [
         "factors on mlp with SGD and momentum, {a} there and {b} at their own",
     ),
     (
-        "On the GPT they reach it {a} times as soon under SGD (chance: {b})",
+        "On a small GPT they reach it {a} times as soon under SGD (chance: {b})",
         "networks",
         "With SGD and momentum, factors reach the plain network's validation loss in fewer steps",
         "gpt {a} ({} to {}), by chance up to {b};",
