@@ -26,7 +26,8 @@ def _draw_answer(title, found, folder):
     """For each optimizer, times sooner in steps and in seconds, and a performance profile."""
     from matplotlib import pyplot as plt
 
-    names = [name for name in planning.MODULES if any(name == workload for workload, _ in found)]
+    kinds = {name: {TRAINING, found[name, of][planning.PLAIN].main_kind} for name, of in found}
+    names = [name for name in planning.MODULES if name in kinds]
     height = 1.2 + 0.45 * len(names)
     heights = [height] * len(ANSWERS) + [3.0]
     figure, rows = plt.subplots(
@@ -40,19 +41,18 @@ def _draw_answer(title, found, folder):
     figure.suptitle(f"{title}\n(at the left end: never)")
     for column, optimizer in zip(rows.T, planning.OPTIMIZERS):
         of_optimizer = {
-            names.index(workload): methods
-            for (workload, of), methods in found.items()
-            if of == optimizer
+            workload: methods for (workload, of), methods in found.items() if of == optimizer
         }
         column[0].set_title(OPTIMIZERS[optimizer])
         for axes, (unit, kind) in zip(column, ANSWERS):
-            _times_sooner(axes, of_optimizer, names, unit, kind)
+            shown = [name for name in names if kind in kinds[name]]
+            places = {n: of_optimizer[name] for n, name in enumerate(shown) if name in of_optimizer}
+            _times_sooner(axes, places, shown, unit, kind)
         _profile(column[-1], of_optimizer)
-    handles = {
-        label: handle
-        for axes in rows[::-1].flat
-        for handle, label in zip(*axes.get_legend_handles_labels())
-    }
+    handles: dict = {}  # Lines, those of the profiles: a point's marker is of one network.
+    for axes in rows[::-1].flat:
+        for handle, label in zip(*axes.get_legend_handles_labels()):
+            handles.setdefault(label, handle)
     if handles:
         figure.legend(handles.values(), handles, loc="outside lower center", ncols=len(handles))
     plots.save(figure, folder)

@@ -83,6 +83,30 @@ def test_the_training_loss_is_another_target(axes):
         assert points(axes)["factors"][0] == pytest.approx(x)
 
 
+def test_a_network_is_in_the_panels_of_the_losses_that_it_has(monkeypatch):
+    from matplotlib import pyplot as plt
+
+    drawn = []
+    monkeypatch.setattr(figure.plots, "save", lambda drawing, folder: drawn.append(drawing))
+    anchor = [*plain("ethanol"), *five("factors", 0.1, workload="ethanol")]
+    found = comparison.measured([*anchor, *plain(), *five("factors", 1.6)])
+    figure._draw_answer("title", found, None)
+    (drawing,) = drawn
+    of_sgd = drawing.axes[:: len(figure.planning.OPTIMIZERS)]
+    shown = [[label.get_text() for label in axes.get_yticklabels()] for axes in of_sgd[:-1]]
+    assert shown == [["mlp"]] * 2 + [["ethanol", "mlp"]] * 2  # validation loss, training loss
+    drawn_at = [
+        [(line.get_marker(), *line.get_ydata()) for line in axes.lines[:count]]
+        for axes, count in ((of_sgd[0], 1), (of_sgd[2], 2))
+    ]
+    assert drawn_at == [[("o", 0)], [("<", 0), ("o", 1)]]  # sooner; never
+    (legend,) = drawing.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == ["plain", "factors", figure.CHANCE]
+    assert {line.get_marker() for line in legend.get_lines()} == {"None"}
+    plt.close(drawing)
+
+
 def test_what_is_not_known_is_not_drawn(axes, monkeypatch):
     monkeypatch.setattr(figure, "cost", lambda settings: None)
     whole, half = plain(), plain()[:5]  # Without a second set nothing is known of chance.
