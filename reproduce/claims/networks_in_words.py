@@ -214,8 +214,8 @@ def _penalty(found):
                 f"{_sooner(with_it)} and {_sooner(without)}."
             )
     return _listed(
-        "**Is it the penalty?** Factors of the tutorial's ConvNet are sooner at the training loss, "
-        "of which the penalty is a part:",
+        "**Is it the penalty?** How many times as soon the tutorial's ConvNet is with factors at "
+        "the training loss, of which the penalty is a part:",
         parts,
     )
 

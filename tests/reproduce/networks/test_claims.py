@@ -142,11 +142,10 @@ def test_where_plain_runs_never_get_there_chance_is_unknown(monkeypatch):
 
 def test_where_muon_is_adam_it_is_in_the_tables_only(monkeypatch):
     monkeypatch.setattr(comparison, "seconds_a_step", dict)
-    records = [
-        [*plain(name, "muon"), *five("factors", 1.6, workload=name, optimizer="muon")]
-        for name in ("mlp", "residual_convnet")
-    ]
-    records = [*records[0], *records[1]]
+    records = []
+    for name in ("mlp", "residual_convnet"):
+        records += plain(name, "muon")
+        records += five("factors", 1.6, workload=name, optimizer="muon")
     (verdict,) = [v for v in checks.verdicts(records) if "factors reach" in v.statement]
     assert verdict.measured.startswith("on 1 of 1: mlp 2.00")
     targets = list(checks.tables(records).values())[1]
