@@ -117,17 +117,17 @@ SAME = [
         "mlp {a} ({} to {}), by",
     ),
     (
-        "under Adam {a} times (chance: {b})",
+        "under Adam the loss ends {a} times lower with them",
         "networks",
-        "With Adam, factors reach the plain network's validation loss in fewer steps",
-        "mlp {a} ({} to {}), by chance up to {b}",
+        "**Factors**",
+        "last validation loss: lower on the MLP (SGD {}, Adam {a})",
     ),
     (
         "last loss is {a} times lower with factors at the lowest rate that both were tried with, "
         "and {b} times with each at its own",
         "networks",
         "Is it the rate?",
-        "factors on mlp with SGD and momentum, {a} there and {b} at their own",
+        "factors on the MLP with SGD: {a} there, {b} at their own",
     ),
     (
         "On a small GPT they reach it {a} times as soon under SGD (chance: {b})",
@@ -136,47 +136,49 @@ SAME = [
         "gpt {a} ({} to {}), by chance up to {b};",
     ),
     (
-        "Adam the loss ends {a} times higher with factors,",
-        "networks",
-        "**Adam**",
-        "ends lower on mlp ({} times); ends higher on gpt ({a} times); at the training loss sooner",
-    ),
-    (
-        "and under Muon {a} times",
-        "networks",
-        "**Muon**",
-        "ends higher on gpt ({a} times)",
-    ),
-    (
         "normalization, they reach it {a} times as soon under SGD (chance: {b})",
         "networks",
         "With SGD and momentum, factors reach the plain network's validation loss in fewer steps",
-        "residual_convnet {a} ({} to {}), by chance up to {b};",
+        "residual_convnet {a} ({} to {}), by chance up to {b} (times",
     ),
     (
         "and {a} times under Adam (chance: {b})",
         "networks",
         "With Adam, factors reach the plain network's validation loss in fewer steps",
-        "residual_convnet {a} ({} to {}), by chance up to {b};",
+        "residual_convnet {a} ({} to {}), by chance up to {b} (times",
+    ),
+    (
+        "the MLP ({a} times) and on the tutorial's ConvNet ({b} times with its penalty, {c} "
+        "without)",
+        "networks",
+        "**Factors**",
+        "last test loss: lower on the MLP (SGD {a}, Adam {}) and the tutorial's ConvNet (SGD {b}) "
+        "and the ConvNet without L2 (SGD {c});",
+    ),
+    (
+        "plain SGD {a} times sooner with Adam and {b} times with Muon",
+        "networks",
+        "Or another optimizer?",
+        "The GPT: at the target of plain SGD plain Adam is {a} times sooner in steps, {} by the "
+        "clock and plain Muon is {b} times",
     ),
     (
         "that of the plain network {a} times sooner in steps and",
         "networks",
         "Is it the penalty?",
-        "With SGD and momentum {a} times with the penalty",
+        "SGD and momentum: training loss {a} (sooner) with the penalty",
     ),
     (
         "and {a} by the clock",
         "networks",
         "Our advice:",
-        "by the clock for factors on tutorial_convnet with SGD and momentum ({a} times)",
+        "by the clock for factors on the tutorial's ConvNet with SGD ({a} times)",
     ),
     (
-        "without a penalty {a} times sooner in steps. To the validation loss, which has none, it "
-        "is {b} and {c} times",
+        "without a penalty {a} times sooner in steps.",
         "networks",
         "Is it the penalty?",
-        "with the penalty, {a} times without; to the validation loss {b} times and {c} times",
+        "SGD and momentum: {} with the penalty, {a} (sooner) without; validation",
     ),
     (
         "standard deviation of {a} the",

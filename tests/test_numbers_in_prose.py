@@ -172,10 +172,7 @@ NUMBERS = {
     "configs/robustness.yaml": [],
     "README.md": [
         ("Python {} to {},", pythons),
-        (
-            "loss {} times sooner in steps of SGD with momentum, but {} times as soon by the clock",
-            mlp_with_factors,
-        ),
+        ("loss {} times sooner in steps, but {} times as soon by the clock", mlp_with_factors),
     ],
     "docs/guide.md": [
         ("with Keras {} on", keras_version),

@@ -2,9 +2,9 @@
 
 The target is the loss that the plain, tuned network has after three quarters of its steps, the
 median over its seeds. A ratio is how many times sooner a run gets there than the plain network's
-median run does; 0 where it never does. In the same way last losses are compared. What halves of
-the plain runs differ by says which ratios come by chance; rates between those that were tried are
-not in it.
+median run does; 0 where it never does. In the same way last losses are compared, those by which
+rates are selected and those of the test set. What halves of the plain runs differ by says which
+ratios come by chance; rates between those that were tried are not in it.
 """
 
 import functools
@@ -17,10 +17,12 @@ import numpy as np
 
 from reproduce.claims import by_setting, select
 from reproduce.harness.curves import iterations_to, value_at
+from reproduce.workloads import MODULES
 from reproduce.workloads.planning import (
     MEASUREMENT,
     METHODS,
     NOISE,
+    OPTIMIZERS,
     PLAIN,
     SELECTION,
     end,
@@ -39,17 +41,18 @@ def measured(records):
     Of methods with as many seeds as the plain network, each at the best of its rates.
     """
     found: dict = {}
-    for workload, of_workload in by_setting(records, "workload").items():
-        for optimizer, group in by_setting(of_workload, "optimizer").items():
-            methods = by_setting(group, "method")
-            plain = at_best_rate(methods.get(PLAIN, []))
-            runs, noise = (select(plain, phase=phase) for phase in (MEASUREMENT, NOISE))
-            for method in sorted(methods, key=METHODS.index):
-                selection = select(methods[method], phase=SELECTION)
-                at_best = select(at_best_rate(methods[method]), phase=MEASUREMENT)
-                if runs and len(at_best) >= len(runs):
-                    compared = found.setdefault((workload, optimizer), {})
-                    compared[method] = Comparison(selection, at_best, runs, noise)
+    of_workloads = by_setting(records, "workload")
+    for workload, optimizer in itertools.product(MODULES, OPTIMIZERS):
+        group = select(of_workloads.get(workload, []), optimizer=optimizer)
+        methods = by_setting(group, "method")
+        plain = at_best_rate(methods.get(PLAIN, []))
+        runs, noise = (select(plain, phase=phase) for phase in (MEASUREMENT, NOISE))
+        for method in sorted(methods, key=METHODS.index):
+            selection = select(methods[method], phase=SELECTION)
+            at_best = select(at_best_rate(methods[method]), phase=MEASUREMENT)
+            if runs and len(at_best) >= len(runs):
+                compared = found.setdefault((workload, optimizer), {})
+                compared[method] = Comparison(selection, at_best, runs, noise)
     return found
 
 
@@ -79,24 +82,20 @@ class Comparison:
         self.settings = runs[0].settings
         self.main_kind = selected_by(plain[0])  # The curve that is compared first of all.
 
-    def sooner(self, kind):
-        """How many times sooner each run is at the target: an array, 0 for never."""
-        return sooner(self.runs, self.plain, kind)
+    def sooner(self, kind=None):
+        """How many times sooner each run is at the target: an array, 0 for never.
 
-    def lower(self):
-        """How many times lower the last loss of each run is: an array, 0 where it diverged."""
-        return lower(self.runs, self.plain)
+        Args:
+            kind: Of which curve; by default `main_kind`. So for the methods below.
+        """
+        return sooner(self.runs, self.plain, kind or self.main_kind)
 
-    def chance(self, kind):
+    def chance(self, kind=None):
         """The ratio that halves of the plain runs differ by, seldom more; None: not enough."""
-        compare = functools.partial(sooner, kind=kind)
+        compare = functools.partial(sooner, kind=kind or self.main_kind)
         return chance(self.plain, compare) if self.has_noise else None
 
-    def chance_of_lower(self):
-        """The same for last losses."""
-        return chance(self.plain, lower) if self.has_noise else None
-
-    def is_effect(self, kind, cost=(1.0, 1.0)):
+    def is_effect(self, kind=None, cost=(1.0, 1.0)):
         """1 for an effect, -1 for one to the contrary, 0 for none; None where it is not known.
 
         Args:
@@ -104,13 +103,35 @@ class Comparison:
         """
         return _sign(cost[0] * np.median(self.sooner(kind)), self.chance(kind), cost[1])
 
-    def is_lower(self):
-        """The same for last losses."""
-        return _sign(np.median(self.lower()), self.chance_of_lower())
+    def lower(self, of=end):
+        """How many times lower the last loss of each run is: an array, 0 where it diverged.
 
-    def ends(self):
-        """The last losses by which rates are compared."""
-        return np.array([end(record) for record in self.runs])
+        Args:
+            of: A function of a record to a loss: that by which rates are selected, or `test_end`.
+        """
+        return lower(self.runs, self.plain, of)
+
+    def chance_of_lower(self, of=end):
+        """The same as `chance`, for last losses."""
+        return chance(self.plain, functools.partial(lower, of=of)) if self.has_noise else None
+
+    def is_lower(self, of=end):
+        """The same as `is_effect`, for last losses."""
+        return _sign(np.median(self.lower(of)), self.chance_of_lower(of))
+
+    def ends(self, of=end):
+        """The last losses."""
+        return np.array([of(record) for record in self.runs])
+
+    @property
+    def has_test(self):
+        """Whether the workload has a test set."""
+        return any("test_loss" in record.results for record in self.plain)
+
+
+def test_end(record):
+    """The last loss of the test set: infinite where a run diverged, or there is no such set."""
+    return record.results.get("test_loss", math.inf)
 
 
 def _sign(ratio, floor, error=1.0):
@@ -136,9 +157,9 @@ def sooner(runs, plain, kind):
     return _ratios(steps_to(level, plain, kind), steps_to(level, runs, kind))
 
 
-def lower(runs, plain):
+def lower(runs, plain, of=end):
     """How many times lower the last loss of each of `runs` is than the median of `plain`."""
-    return _ratios([end(record) for record in plain], [end(record) for record in runs])
+    return _ratios([of(record) for record in plain], [of(record) for record in runs])
 
 
 def _ratios(reference, values):

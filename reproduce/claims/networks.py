@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from reproduce.claims import PARTLY, QUESTION, judge, seeds
+from reproduce.claims import OPEN, PARTLY, QUESTION, judge, seeds
 from reproduce.workloads import planning
 from reproduce.claims.comparison import (
     TRAINING,
@@ -16,6 +16,7 @@ from reproduce.claims.comparison import (
     seconds_of,
     steps_to,
     target,
+    test_end,
 )
 from reproduce.workloads.planning import PLAIN, end
 
@@ -28,9 +29,9 @@ BASELINES = {  # what plain networks are to reach: a result, and the most it may
     "residual_convnet": ("test_error", 10.0),
     "gpt": ("validation_loss", 1.90),
 }
-EFFECTS = {1: "sooner", 0: "no sooner", -1: "later", None: "undecided"}
+EFFECTS = {1: "sooner", -1: "later", 0: "no different", None: "undecided"}
 UNKNOWN = "unknown"  # where some plain runs never get to the target
-ENDS = {1: "lower", -1: "higher", 0: "none", None: "undecided"}
+ENDS = {1: "lower", -1: "higher", 0: "no different", None: "undecided"}
 OPTIMIZERS = {"sgd": "SGD and momentum", "adamw": "Adam", "muon": "Muon"}
 NAMES = {
     "factors": "factors",
@@ -80,22 +81,36 @@ def _reaches_sooner(found, optimizer, method):
             continue
         effects, said = [], []
         for name, each in compared.items():
-            kind, (factor, error) = each.main_kind, costs[name]
-            effects.append(each.is_effect(kind, costs[name]))
-            ratios, floor = factor * each.sooner(kind), error * each.chance(kind)
+            factor, error = costs[name]
+            effects.append(each.is_effect(cost=costs[name]))
+            ratios, floor = factor * each.sooner(), error * each.chance()
             said.append(f"{name} {band(ratios)}, by chance {_up_to(floor)}")
-        better = [effect == 1 for effect in effects]
-        reach = "reach" if method[0] == "f" else "reaches"
+        reach = "reach" if NAMES[method].startswith("factors") else "reaches"
         yield judge(
             f"With {OPTIMIZERS[optimizer]}, {NAMES[method]} {reach} the plain network's validation "
             f"loss in fewer {unit}",
             SOURCE,
             "more times sooner than comes by chance, on each workload",
-            f"on {sum(better)} of {len(better)}: {'; '.join(said)} "
+            f"{counted(effects, EFFECTS)}: {'; '.join(said)} "
             f"(times sooner, median and range of {seeds(each.runs)})",
-            all(better) or (PARTLY if any(better) else False),
+            _outcome(effects),
             QUESTION,
         )
+
+
+def counted(effects, words):
+    """How often each of `words` is said, which are keys of, as in "sooner on 1, later on 2"."""
+    return ", ".join(
+        f"{word} on {effects.count(sign)}" for sign, word in words.items() if sign in effects
+    )
+
+
+def _outcome(effects):
+    """Of a statement on all workloads: it holds on each, on some, on none, or nothing is known."""
+    if set(effects) == {None}:
+        return OPEN
+    better = [effect == 1 for effect in effects]
+    return all(better) or (PARTLY if any(better) else False)
 
 
 def band(ratios):
@@ -133,7 +148,7 @@ def _baselines_are_good(found):
         plain = {
             optimizer: np.median([r.results.get(result, math.inf) for r in methods[PLAIN].runs])
             for (name, optimizer), methods in found.items()
-            if name == workload
+            if name == workload and is_compared(name, optimizer)
         }
         if plain:
             yield judge(
@@ -159,6 +174,9 @@ def tables(records):
         for method, comparison in methods.items()
     ]
     return {
+        "Times sooner in steps, and times lower on the test set, medians over the seeds": (
+            _answer(found)
+        ),
         "How far it is: methods measured, with all seeds, of those asked for": _progress(found),
         "Steps and seconds to the loss of the plain network, median and range over the seeds": [
             row | _of_target(each) for row, each in compared
@@ -167,6 +185,29 @@ def tables(records):
             row | _of_end(each) for row, each in compared
         ],
     }
+
+
+def _answer(found):
+    """A row for each network and method, two columns for each optimizer."""
+    rows: dict = {}
+    for (workload, optimizer), methods in found.items():
+        for method, each in methods.items():
+            if method == PLAIN or not each.has_noise or not is_compared(workload, optimizer):
+                continue
+            row = rows.setdefault((workload, method), {"workload": workload, "method": method})
+            steps = _said(each.sooner(), EFFECTS[each.is_effect()])
+            loss = _said(each.lower(test_end), ENDS[each.is_lower(test_end)])
+            row |= {OPTIMIZERS[optimizer]: steps, f"{OPTIMIZERS[optimizer]}, test loss": loss}
+    columns = [name for of in OPTIMIZERS.values() for name in (of, f"{of}, test loss")]
+    return [
+        {name: row.get(name, "") for name in ("workload", "method", *columns)}
+        for row in rows.values()
+    ]
+
+
+def _said(ratios, effect):
+    middle = float(np.median(ratios))
+    return f"{middle:.2f}, {effect}" if 0 < middle < math.inf else f"{band(ratios)}, {effect}"
 
 
 def _progress(found):
@@ -213,10 +254,25 @@ def _of_end(each):
         "times lower": band(each.lower()),
         "by chance": _number(each.chance_of_lower()),
         "effect": "" if is_plain else ENDS[each.is_lower()],
+        **_of_test(each),
         "test error, %": "" if None in errors else f"{np.median(errors):.2f}",
         "diverged": f"{len(lost)} of {len(each.selection) + len(each.runs)}",
         "rates that work": _range(each),
     }
+
+
+def _of_test(each):
+    names = ("test loss", "times lower, too", "by chance, too", "effect, too")
+    if not each.has_test:
+        return dict.fromkeys(names, "")
+    ends = each.ends(test_end)
+    found = (
+        f"{np.median(ends):.4g} ({ends.min():.4g} to {ends.max():.4g})",
+        band(each.lower(test_end)),
+        _number(each.chance_of_lower(test_end)),
+        "" if each.settings["method"] == PLAIN else ENDS[each.is_lower(test_end)],
+    )
+    return dict(zip(names, found))
 
 
 def _number(floor):

@@ -6,7 +6,10 @@ from reproduce.harness.records import Record
 
 
 def record(method, seed, pace, workload="mlp", optimizer="sgd", phase=None, rate=0.1, last=None):
-    """A run whose validation loss is 1 / (pace * step), and twice that its training loss."""
+    """A run whose validation loss is 1 / (pace * step), its training loss twice that.
+
+    Its last test loss is half of that of validation.
+    """
     curve = [[0, 9.0], *([t, 1 / (pace * t)] for t in range(10, 101, 10) if pace)]
     phase = phase or ("measurement" if 1 <= seed <= 5 else "noise" if seed else "selection")
     held_out = workload != "ethanol"
@@ -24,6 +27,8 @@ def record(method, seed, pace, workload="mlp", optimizer="sgd", phase=None, rate
     }
     settings = json.loads(json.dumps(settings))  # as they come from a file
     results = {"diverged_at": 5 if pace == 0 else None, "test_error": 2.0}
+    if held_out and pace:
+        results["test_loss"] = curve[-1][1] / 2
     series = f"{optimizer} {method} lr={rate:g}"
     return Record(series, seed, rate, settings, curves, results, {}, workload)
 

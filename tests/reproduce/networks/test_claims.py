@@ -23,17 +23,20 @@ def test_a_verdict_is_over_all_workloads_but_the_anchor(monkeypatch):
     words = "factors reach the plain network's validation loss in fewer steps"
     assert verdict_on([*both, *fast, *anchor], words).verdict == claims.HOLDS
     partly = verdict_on([*both, *fast, *slow], words)
-    assert partly.verdict == claims.PARTLY and partly.measured.startswith("on 1 of 2: ")
+    assert partly.verdict == claims.PARTLY and partly.measured.startswith(
+        "sooner on 1, later on 1: "
+    )
     assert verdict_on([*both, *slow], words).verdict == claims.FAILS
     assert verdict_on([*both, *anchor], "On Ethanol").verdict == claims.FAILS
     # Each optimizer by itself.
-    adam = {"workload": "convnet", "optimizer": "adamw"}
+    adam = {"workload": "gpt", "optimizer": "adamw"}
     records = [*plain(**adam), *five("factors", 0.5, **adam), *plain(), *fast]
     records += [*plain("ethanol"), *five("factors", 1.6, workload="ethanol")]
     assert {(v.statement.partition(",")[0], v.verdict) for v in checks.verdicts(records)} == {
         ("With SGD and momentum", claims.HOLDS),
         ("With Adam", claims.FAILS),
         ("On Ethanol with p = 4 depth 2 accelerates", claims.HOLDS),
+        ("The plain network is well tuned: gpt", claims.FAILS),
     }
     assert not [v for v in checks.verdicts(both) if "in fewer seconds" in v.statement]
 
@@ -98,7 +101,14 @@ def test_the_tables_say_how_far_it_is_and_what_was_found(monkeypatch):
     selection = [record("factors", 0, pace, rate=rate) for rate, pace in paces]
     slow = five("rule", 0.5)
     found = checks.tables([*plain(), *five("factors", 1.6), *slow, *selection, lost])
-    progress, targets, ends = found.values()
+    answer, progress, targets, ends = found.values()
+    assert answer == [
+        dict(zip(answer[0], ["mlp", "factors", "2.00, sooner", "2.00, lower", "", "", "", ""])),
+        dict(zip(answer[0], ["mlp", "rule", "never, later", "0.62, higher", "", "", "", ""])),
+    ]
+    columns = list(answer[0])
+    assert columns[2:4] == ["SGD and momentum", "SGD and momentum, test loss"]
+    assert columns[4:6] == ["Adam", "Adam, test loss"] and len(columns) == 8
     (mlp,) = [row for row in progress if row["workload"] == "mlp"]
     assert (mlp["sgd"], mlp["adamw"], mlp["muon"]) == ("3 of 4", "0 of 4", "0 of 2")
     assert mlp["complete"] == "no"
@@ -119,12 +129,25 @@ def test_the_tables_say_how_far_it_is_and_what_was_found(monkeypatch):
     assert (one["effect"], row["effect"], other["effect"]) == ("", "lower", "higher")
     assert row["diverged"] == "1 of 9" and row["rates that work"] == "0.05 to 0.1"
     assert row["test error, %"] == "2.00"
+    assert row["test loss"] == "0.003125 (0.003125 to 0.003125)" and row["by chance, too"] == "1.00"
+    assert (row["times lower, too"], row["effect, too"]) == ("2.00 (2.00 to 2.00)", "lower")
+    assert (one["effect, too"], other["effect, too"]) == ("", "higher")
+
+
+def test_the_anchor_has_no_test_set(monkeypatch):
+    monkeypatch.setattr(comparison, "seconds_a_step", dict)
+    anchor = [*plain("ethanol"), *five("factors", 1.6, workload="ethanol")]
+    answer, _, _, ends = checks.tables([*anchor, *plain(), *five("factors", 1.6)]).values()
+    assert [row["workload"] for row in answer] == ["mlp"]
+    tested = [row["test loss"] for row in ends]
+    assert tested[:2] == ["", ""] and all(tested[2:])
+    assert len({tuple(row) for row in ends}) == 1  # Tables have the same columns in all rows.
 
 
 def test_where_every_run_diverges(monkeypatch):
     monkeypatch.setattr(comparison, "seconds_a_step", dict)
     lost = [record("factors", 0, 0, rate=rate) for rate in (0.1, 0.2)]
-    rows = list(checks.tables([*plain(), *five("factors", 0), *lost]).values())[2]
+    rows = list(checks.tables([*plain(), *five("factors", 0), *lost]).values())[3]
     assert (rows[1]["diverged"], rows[1]["rates that work"]) == ("7 of 7", "")
     assert rows[1]["last loss"].startswith("inf")
 
@@ -134,8 +157,14 @@ def test_where_plain_runs_never_get_there_chance_is_unknown(monkeypatch):
     lost = [record("plain", seed, 0.8 if seed < 7 else 0) for seed in range(1, 11)]
     records = [*lost, *five("factors", 1.6)]
     (verdict,) = [v for v in checks.verdicts(records) if "factors reach" in v.statement]
-    assert "mlp 2.00 (2.00 to 2.00), by chance unknown (times" in verdict.measured
-    targets, ends = list(checks.tables(records).values())[1:]
+    assert "undecided on 1: mlp 2.00 (2.00 to 2.00), by chance unknown (times" in verdict.measured
+    assert verdict.verdict == claims.OPEN
+    # What is decided elsewhere decides.
+    for pace, outcome in ((1.6, claims.PARTLY), (0.4, claims.FAILS)):
+        other = [*plain("gpt"), *five("factors", pace, workload="gpt")]
+        both = verdict_on([*records, *other], "factors reach")
+        assert both.verdict == outcome
+    targets, ends = list(checks.tables(records).values())[2:]
     assert (targets[1]["by chance"], targets[1]["effect"]) == ("unknown", "undecided")
     assert ends[1]["by chance"] == "unknown"
 
@@ -147,8 +176,10 @@ def test_where_muon_is_adam_it_is_in_the_tables_only(monkeypatch):
         records += plain(name, "muon")
         records += five("factors", 1.6, workload=name, optimizer="muon")
     (verdict,) = [v for v in checks.verdicts(records) if "factors reach" in v.statement]
-    assert verdict.measured.startswith("on 1 of 1: mlp 2.00")
-    targets = list(checks.tables(records).values())[1]
+    assert verdict.measured.startswith("sooner on 1: mlp 2.00")
+    assert verdict.verdict == claims.HOLDS
+    answer, _, targets, _ = checks.tables(records).values()
+    assert [row["workload"] for row in answer] == ["mlp"]
     assert [row["workload"] for row in targets] == ["mlp"] * 2 + ["residual_convnet"] * 2
 
 
@@ -165,9 +196,9 @@ def test_a_workload_is_complete_with_all_methods_of_all_optimizers(monkeypatch):
     methods += [("adamw", each) for each in planning.BASIC]
     methods += [("muon", each) for each in planning.OF_MUON]
     records = [each for optimizer, of in methods for each in five(of, 0.8, optimizer=optimizer)]
-    progress, *_ = checks.tables(records).values()
+    _, progress, *_ = checks.tables(records).values()
     complete = {row["workload"]: row["complete"] for row in progress}
     assert complete.pop("mlp") == "yes" and set(complete.values()) == {"no"}
-    progress, *_ = checks.tables(records[:-1]).values()  # A seed is missing.
+    _, progress, *_ = checks.tables(records[:-1]).values()  # A seed is missing.
     (row,) = [row for row in progress if row["workload"] == "mlp"]
     assert (row["muon"], row["complete"]) == ("1 of 2", "no")

@@ -5,7 +5,7 @@ import pytest
 
 from reproduce.claims import comparison
 from reproduce.workloads import figure
-from tests.reproduce.networks.by_hand import five, plain, trained
+from tests.reproduce.networks.by_hand import five, plain, record, trained
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_times_sooner_are_points_beside_what_comes_by_chance(axes):
     assert x == np.median(by_place[0]["factors"].sooner("validation_loss")) > 1.5
     assert marker == "o" and -0.5 < y < 0
     x, y, marker = found["the rule"]
-    assert (x, marker) == (figure.SLOWEST, "<") and 0 < y < 0.5
+    assert (x, marker) == (figure.LIMITS["steps"][0], "<") and 0 < y < 0.5
     floor = by_place[0]["factors"].chance("validation_loss")
     assert floor > 1
     for gray in axes.collections[::2]:
@@ -114,8 +114,50 @@ def test_what_is_not_known_is_not_drawn(axes, monkeypatch):
     for groups, unit, kind, count in (
         ([whole, five("factors", 1.6)], "seconds", "validation_loss", 0),
         ([half, five("factors", 1.6)], "steps", "validation_loss", 0),
-        ([anchor], "steps", "validation_loss", 0),  # It has no validation set.
         ([anchor], "steps", "training_loss", 1),
     ):
         figure._times_sooner(axes, methods_by_place(*groups), ["network"], unit, kind)
         assert len(points(axes)) == count
+
+
+def test_chance_that_is_not_known_is_hatched_all_over(axes):
+    lost = [record("plain", seed, 0.8 if seed < 7 else 0) for seed in range(1, 11)]
+    figure._times_sooner(
+        axes, methods_by_place(lost, five("factors", 1.6)), ["mlp"], "steps", "validation_loss"
+    )
+    hatched, *_ = axes.collections
+    extents = hatched.get_paths()[0].get_extents()
+    assert (extents.x0, extents.x1) == figure.LIMITS["steps"]
+    assert (hatched.get_hatch(), hatched.get_label()) == ("///", figure.UNKNOWN)
+
+
+def test_only_what_is_compared_is_in_the_profiles(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figure.plots, "save", lambda *_: None)
+    monkeypatch.setattr(figure, "_profile", lambda axes, shown: drawn.append(list(shown)))
+    networks = ("ethanol", "mlp", "residual_convnet")
+    records = [
+        each for optimizer in ("sgd", "muon") for w in networks for each in plain(w, optimizer)
+    ]
+    figure._draw_answer("title", comparison.measured(records), None)
+    # The anchor is not, nor where Muon moves nothing.
+    assert drawn == [["mlp", "residual_convnet"], [], ["mlp"]]
+
+
+def test_rates_that_diverge_break_the_line_and_are_marked(axes):
+    selected = {0.02: 0.5, 0.05: 0, 0.1: 0.8, 0.2: 0}
+    tuned = [record("factors", 0, pace, rate=rate) for rate, pace in selected.items()]
+    found = comparison.measured([*plain(), *five("factors", 0.8), *tuned])["mlp", "sgd"]
+    figure._by_rate(axes, found["factors"], "factors")
+    line, ring, lost = axes.lines
+    assert np.isnan(line.get_ydata()).tolist() == [False, True, False, True]
+    assert (ring.get_xdata(), ring.get_ydata()) == ([0.1], [1 / 80])
+    assert lost.get_marker() == "x" and list(lost.get_xdata()) == [0.05, 0.2]
+    axes.clear()
+    figure._by_rate(axes, found["plain"], "plain")  # Its selection is not there.
+    assert len(axes.lines) == 1
+
+
+def test_losses_are_drawn_near_their_ends():
+    found = comparison.measured([*plain(), *five("factors", 1.6)])["mlp", "sgd"]
+    assert figure._limits(found) == pytest.approx((0.9 / 160, figure.HIGHEST / 80))
