@@ -3,6 +3,9 @@
 import keras
 
 from tfoverparam import keras_private
+from tfoverparam.layer_tree import walk
+from tfoverparam.optimizers.apply_to import resolve
+from tfoverparam.optimizers.end_to_end import EndToEnd
 
 
 def optimizers_of(models):
@@ -29,19 +32,33 @@ def fresh_optimizers(models):
         ValueError: If an optimizer cannot be made anew by its configuration.
     """
     found = []
+    twins: dict = {}  # An optimizer may be in several attributes, and of several models.
     for model, name, optimizer in optimizers_of(models):
-        twin = optimizer
-        if optimizer.built:
+        if optimizer.built and id(optimizer) not in twins:
             try:
-                twin = type(optimizer).from_config(optimizer.get_config())
+                twins[id(optimizer)] = type(optimizer).from_config(optimizer.get_config())
             except Exception as error:
                 raise ValueError(
                     f"The optimizer in `{name}` of model `{model.name}` has made steps, and "
                     "cannot be made anew by its configuration. Compile the model with a new "
                     f"one first. {type(optimizer).__name__} says: {error}"
                 ) from error
-        found.append((model, name, optimizer, twin))
+        found.append((model, name, optimizer, twins.get(id(optimizer), optimizer)))
     return found
+
+
+def _check_rule(model, optimizer):
+    """The end-to-end rule must find the kernels that it was told to apply to."""
+    for each in keras_private.with_inner(optimizer):
+        if isinstance(each, EndToEnd) and each.apply_to is not None:
+            try:
+                resolve(each.apply_to, model.trainable_variables)
+            except ValueError as error:
+                raise ValueError(
+                    f"Model `{model.name}` is compiled with `EndToEnd`, whose rule is of kernels "
+                    "that would be no more: compile it with another optimizer, or factorize "
+                    f"others. {error}"
+                ) from error
 
 
 def renew(models, optimizers, replacements):
@@ -55,5 +72,11 @@ def renew(models, optimizers, replacements):
     for model, name, optimizer, twin in optimizers:
         keras_private.copy_weight_decay_exclusions(optimizer, twin, replacements)
         setattr(model, name, twin)
+        keras_private.renew_compile_config(model, optimizer, twin)
+        if model.built:
+            _check_rule(model, twin)
     for model in models:
         keras_private.renew_compiled_functions(model)
+        keras_private.renew_torch_parameters(model)
+        for layer in walk(model):
+            keras_private.renew_traced_methods(layer)

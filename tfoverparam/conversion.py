@@ -24,10 +24,11 @@ from tfoverparam.arguments import (
     hidden_widths,
 )
 from tfoverparam.initializers import derive_seed
-from tfoverparam.layer_tree import walk
+from tfoverparam.layer_tree import models_with, walk
 from tfoverparam.layers import in_place, recurrent
 from tfoverparam.layers.factorized_layer import FactorizedLayer
 from tfoverparam.linear_maps import LinearMap, linear_maps
+from tfoverparam.matrix_functions.balance import are_zero
 
 Model = TypeVar("Model", bound=keras.Model)
 
@@ -48,9 +49,10 @@ def overparameterize(
     model and its layers stay the objects that they are, with all their methods and state; a
     layer's class becomes a subclass of its own, of the same name. Regularizers act on the product.
 
-    A compiled model stays compiled, with its own loss and metrics. An optimizer that has made
-    steps starts afresh, with the same configuration; those that are no attribute of the model
-    must be made anew, and so must what you compiled yourself around the model.
+    A compiled model stays compiled, with its own loss and metrics, and so do other models that
+    hold one of its layers. An optimizer that has made steps starts afresh, with the same
+    configuration; those that are no attribute of a model must be made anew, and so must what you
+    compiled yourself around the model. (Methods with `tf.function` are traced anew.)
 
     Kernels that cannot be factorized stay as they are, and a warning names them: those with a
     constraint, of layers with LoRA enabled or quantized, that another layer reads as a variable
@@ -71,7 +73,8 @@ def overparameterize(
         filter: Function of a `LinearMap` that says whether to factorize it. Defaults to `None`:
             all but embeddings and depthwise kernels.
         balanced: Whether the factors satisfy Equation 7, on which the theory rests. If not, one
-            factor is the kernel itself and the others are identities. Defaults to `True`.
+            factor is the kernel itself and the others are identities; so it is, with a warning,
+            of a kernel of zeros, whose balanced factors could not move. Defaults to `True`.
         seed: Integer seed of the rotations between balanced factors. Copies of a layer, as of a
             network whose weights are averaged, get the same. Defaults to `None`, a random one.
         verbose: `0` not to print, in one line, what was factorized. Defaults to `1`.
@@ -108,7 +111,10 @@ def overparameterize(
     chosen = _chosen(model, filter)
     for each in chosen:
         _check_kernel(each, hidden_units)
-    models = _models(model)
+    if balanced and depth > 1:
+        _warn_of_zeros(chosen)
+    layers = list(dict.fromkeys(each.layer for each in chosen))
+    models = models_with(model, layers)
     optimizers = compilation.fresh_optimizers(models)
 
     seed = random.randint(1, 10**9) if seed is None else seed
@@ -122,14 +128,13 @@ def overparameterize(
         for layer, maps in by_layer.items()
     }
     variables = in_place.factor_variables(by_layer, factorizations, balanced)
-    with _undone_on_failure(model, [*by_layer, *models]):
+    with _undone_on_failure(models, layers):
         for layer, maps in by_layer.items():
             in_place.factorize(maps, factorizations[layer], variables)
         _check_products(chosen, kernels)
-        recurrent.renew(model)
+        recurrent.renew(models)
         replacements = [(kernel, each.factors) for kernel, each in zip(kernels, chosen)]
         compilation.renew(models, optimizers, replacements)
-        keras_private.renew_torch_parameters(model)
     if verbose:
         print(_report(linear_maps(model)))
     return model
@@ -163,19 +168,18 @@ def collapse(model: Model) -> Model:
     """
     _check_model(model)
     factorized = [layer for layer in walk(model) if isinstance(layer, FactorizedLayer)]
-    models = _models(model)
+    models = models_with(model, factorized)
     optimizers = compilation.fresh_optimizers(models)
     maps = [each for each in linear_maps(model) if each.is_factorized]
     factors = [each.factors for each in maps]
-    with _undone_on_failure(model, [*factorized, *models]):
+    with _undone_on_failure(models, factorized):
         for layer in factorized:
             layer.collapse()
-        recurrent.renew(model)
+        recurrent.renew(models)
         replacements = [
             (variable, [each.kernel]) for each, old in zip(maps, factors) for variable in old
         ]
         compilation.renew(models, optimizers, replacements)
-        keras_private.renew_torch_parameters(model)
     return model
 
 
@@ -189,10 +193,6 @@ def _check_model(model):
             f"Model `{model.name}` is not built, so there is no function to keep. Call it on data "
             "first, or `build` it."
         )
-
-
-def _models(model):
-    return [layer for layer in walk(model) if isinstance(layer, keras.Model)]
 
 
 def _chosen(model, filter):
@@ -234,22 +234,37 @@ def _check_kernel(linear_map, hidden_units):
         )
 
 
+def _warn_of_zeros(maps):
+    names = [
+        each.path
+        for each in maps
+        if keras.ops.convert_to_numpy(are_zero(each.view.to_matrices(each.kernel))).any()
+    ]
+    if names:
+        warnings.warn(
+            "Balanced factors of zeros are zeros, which no step moves: all but one are identities "
+            f"for {', '.join(names)}",
+            stacklevel=3,
+        )
+
+
 @contextlib.contextmanager
-def _undone_on_failure(model, layers):
-    """Brings `layers` of `model`, and optimizers, back to what they are if an error is within."""
+def _undone_on_failure(models, layers):
+    """Brings models, layers and optimizers back to what they are if an error is within."""
     optimizers = [
         each
-        for _, _, optimizer in compilation.optimizers_of(_models(model))
+        for _, _, optimizer in compilation.optimizers_of(models)
         for each in keras_private.with_inner(optimizer)
     ]
-    changed = (*layers, *recurrent.recurrent_layers(model), *optimizers)
-    snapshots = [keras_private.Snapshot(each) for each in changed]
+    loops = recurrent.recurrent_layers(models)
+    snapshots = [keras_private.Snapshot(each) for each in (*models, *layers, *loops, *optimizers)]
     try:
         yield
     except BaseException:
         for snapshot in snapshots:
             snapshot.restore()
-        keras_private.renew_torch_parameters(model)
+        for model in models:
+            keras_private.renew_torch_parameters(model)
         raise
 
 

@@ -11,7 +11,7 @@ from keras import initializers, ops
 from tfoverparam.annotations import InitializerSeed, Tensor
 from tfoverparam.arguments import is_number
 from tfoverparam.matrix_functions import balanced_factors
-from tfoverparam.matrix_functions.balance import is_traced
+from tfoverparam.matrix_functions.balance import is_traced, leaving_zero
 
 
 @keras.saving.register_keras_serializable(package="tfoverparam")
@@ -74,6 +74,8 @@ class NearIdentity(NearZero):
 class BalancedStart:
     """The balanced start of a layer: draws the whole kernel and splits it into the factors.
 
+    Of a kernel of zeros they would be zeros, and never move: all but one are identities then.
+
     Args:
         kernel_initializer: The initializer of the product. It must return the same values each
             time that it is called, as Keras's own do unless seeded with a `SeedGenerator`.
@@ -106,6 +108,7 @@ class BalancedStart:
             kernel = self.kernel_initializer(self.kernel_shape, dtype=dtype)
             kernel = ops.convert_to_tensor(kernel, dtype=dtype)
             factors = balanced_factors(kernel, self.depth, self.hidden_units, self.seed)
+            factors = leaving_zero(kernel, factors)
             if is_traced(kernel):
                 return factors[index]
             self._waiting = dict(enumerate(factors))

@@ -170,6 +170,34 @@ def renew_compiled_functions(model):
     model.train_function = model.test_function = model.predict_function = None
 
 
+def renew_compile_config(model, optimizer, twin):
+    """Has files of a model describe the `twin` where they described `optimizer`."""
+    config = getattr(model, "_compile_config", None)
+    for one, other in zip(with_inner(optimizer), with_inner(twin)):
+        if config is not None and config.config.get("optimizer") is one:
+            model._compile_config = type(config)(**{**config.config, "optimizer": other})
+
+
+def renew_traced_methods(layer):
+    """Has TensorFlow trace the methods that are decorated with `tf.function` anew."""
+    for cls in type(layer).__mro__:
+        for method in vars(cls).values():
+            by_instance = getattr(method, "_descriptor_cache", None)
+            if by_instance is not None:
+                by_instance.pop(layer, None)
+
+
+def variables_of_operations(model):
+    """Pairs of an operation of a functional model and a variable among its arguments."""
+    return [
+        (operation, each)
+        for operation in getattr(model, "operations", ())
+        for node in operation._inbound_nodes
+        for each in keras.tree.flatten((node.arguments.args, node.arguments.kwargs))
+        if isinstance(each, keras.Variable)
+    ]
+
+
 def copy_weight_decay_exclusions(optimizer, twin, replacements):
     """What `exclude_from_weight_decay` told `optimizer`, for variables that others replace.
 

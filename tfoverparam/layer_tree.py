@@ -1,4 +1,8 @@
-"""The layers within a model or layer."""
+"""The layers within a model or layer, and the models around a layer."""
+
+import gc
+
+import keras
 
 from tfoverparam.keras_private import sublayers
 
@@ -25,3 +29,16 @@ def walk(layer):
             seen.add(id(layer))
             yield layer
             waiting += reversed(sublayers(layer))
+
+
+def models_with(model, layers):
+    """A model and those within it, and all others that there are that hold one of `layers`.
+
+    A layer does not know what holds it, so that the garbage collector is asked.
+    """
+    found = {id(each): each for each in walk(model) if isinstance(each, keras.Model)}
+    ids = {id(layer) for layer in layers}
+    for each in gc.get_objects():
+        if issubclass(type(each), keras.Model) and not ids.isdisjoint(map(id, walk(each))):
+            found.setdefault(id(each), each)
+    return list(found.values())

@@ -1,12 +1,13 @@
 """Why a kernel cannot be factorized."""
 
 import collections
+import inspect
 import types
 
 import keras
 
 from tfoverparam.kernel_kinds import KINDS
-from tfoverparam.keras_private import is_bookkeeping
+from tfoverparam.keras_private import is_bookkeeping, variables_of_operations
 from tfoverparam.layer_tree import walk
 
 QUANTIZED = "the layer is quantized"
@@ -52,8 +53,8 @@ def reason_against(layer, variable, kernel, holders, readers):
         if hasattr(layer, name):
             return f"the layer has an attribute `{name}` of its own"
     reason = _reason_of_class(type(layer), variable)
-    for reader in readers:
-        use = _use_of(_own_forward_pass(type(reader)), variable)
+    for reader, functions in readers:
+        use = _use_of(functions, variable)
         if use is not None:
             reason = reason or f"`{reader.name}` of class {type(reader).__name__} {use}"
     return reason
@@ -64,23 +65,62 @@ def _reason_of_class(cls, variable):
     for each in cls.__mro__[: next(n for n, base in enumerate(cls.__mro__) if base in KINDS)]:
         if "build" in vars(each):
             return f"class {each.__name__} overrides `build`"
-        use = _use_of(vars(each).values(), variable)
+        use = _use_of(_functions(vars(each).values()), variable)
         if use is not None:
             return f"class {each.__name__} {use}"
     return None
 
 
-def _own_forward_pass(cls):
-    """The methods of a class, if it is not Keras's, that its layers compute their outputs with."""
-    methods = [getattr(cls, name) for name in ("build", "call")]
-    return [each for each in methods if not (each.__module__ or "").startswith("keras.")]
+def _forward_pass(layer):
+    """The functions, but those of libraries, that a layer computes its outputs with.
+
+    `build` and `call`, or what a `Lambda` calls; and the methods, properties and functions that
+    these name, and so on.
+    """
+    cls = type(layer)
+    if isinstance(layer, keras.layers.Lambda):
+        waiting = _functions([layer.function])
+    else:
+        waiting = _functions([getattr(cls, name) for name in ("build", "call")])
+    found: dict = {}
+    while waiting:
+        function = waiting.pop()
+        if function not in found:
+            found[function] = None
+            names = _names_in(function.__code__)
+            waiting += _functions(inspect.getattr_static(cls, name, None) for name in names)
+            waiting += _functions(_held_by(function, names))
+    return list(found)
 
 
-def _use_of(methods, variable):
-    """What `methods` do with a kernel that they cannot do with a product, or `None`."""
-    for method in methods:
-        method = getattr(method, "python_function", method)  # of tf.function
-        names = _names_in(getattr(method, "__code__", None))
+def _held_by(function, names):
+    """What a function has in its closure, and the globals that it names."""
+    cells = [cell for cell in function.__closure__ or () if cell != types.CellType()]
+    return [
+        *(cell.cell_contents for cell in cells),
+        *(function.__globals__[name] for name in names if name in function.__globals__),
+    ]
+
+
+def _functions(attributes):
+    """Those of Python within them: of methods, of properties, and of what decorators return."""
+    found = []
+    for each in attributes:
+        for name in ("fget", "func", "__func__", "python_function"):
+            each = inspect.getattr_static(each, name, None) and getattr(each, name) or each
+        if isinstance(each, types.FunctionType):
+            found += [each] if each.__module__.partition(".")[0] not in _LIBRARIES else []
+            found += _functions([each.__wrapped__]) if hasattr(each, "__wrapped__") else []
+    return found
+
+
+_LIBRARIES = {"jax", "keras", "numpy", "tensorflow", "tfoverparam", "torch"}
+
+
+def _use_of(functions, variable):
+    """What functions do with a kernel that they cannot do with a product, or `None`."""
+    for function in functions:
+        names = _names_in(function.__code__)
         for name in sorted(_LISTS_OF_VARIABLES & names):
             return f"reads `{name}`, which factors change"
         if _ASSIGNMENTS & names and variable in names:
@@ -107,35 +147,49 @@ _ASSIGNMENTS = {"assign", "assign_add", "assign_sub"}
 
 
 def readers_of(found):
-    """Dict from the id of a layer to layers of a user's classes that it is within.
+    """Dict from the id of a layer to what may compute with its variables.
 
-    A layer that computes with the variables of another one may hold it and nothing of it.
+    Pairs of a layer that has functions of a user's, and these functions: a layer that the other
+    one is within, or whose functions hold it.
     """
     readers = collections.defaultdict(list)
     for reader in found:
-        if _own_forward_pass(type(reader)):
-            for layer in walk(reader):
-                if layer is not reader:
-                    readers[id(layer)].append(reader)
+        functions = _forward_pass(reader)
+        held = [
+            each
+            for function in functions
+            for each in _held_by(function, _names_in(function.__code__))
+            if isinstance(each, keras.Layer)
+        ]
+        if functions:
+            within = {id(layer) for each in (reader, *held) for layer in walk(each)}
+            for key in within - {id(reader)}:
+                readers[key].append((reader, functions))
     return readers
 
 
 def holders_of(found):
-    """Dict from the id of a variable to the layers and attributes that hold it."""
+    """Dict from the id of a variable to pairs of what holds it, and its name there.
+
+    Layers with their attributes, and operations of functional models.
+    """
     holders = collections.defaultdict(list)
     for layer in found:
         for name, value in vars(layer).items():
             if not is_bookkeeping(name):
                 for each in _variables_in(value):
                     holders[id(each)].append((layer, name))
+        for operation, each in variables_of_operations(layer):
+            holders[id(each)].append((operation, "arguments"))
     return holders
 
 
 def _variables_in(value):
+    """The variables in containers within containers."""
     if isinstance(value, keras.Variable):
         return [value]
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, (list, tuple)):
-        return [each for each in value if isinstance(each, keras.Variable)]
+        return [variable for each in value for variable in _variables_in(each)]
     return []

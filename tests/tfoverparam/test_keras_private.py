@@ -106,6 +106,50 @@ def test_compiled_functions():
     assert all(getattr(model, name) is None for name in functions)
 
 
+def test_the_configuration_that_a_model_was_compiled_with():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    one, other = keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.2)
+    keras_private.renew_compile_config(model, one, other)  # It is not compiled.
+    model.compile(one, "mse")
+    assert model._compile_config.config["optimizer"] is one
+    keras_private.renew_compile_config(model, other, one)
+    assert model.get_compile_config()["optimizer"]["config"]["learning_rate"] == pytest.approx(0.1)
+    keras_private.renew_compile_config(model, one, other)
+    assert model.get_compile_config()["optimizer"]["config"]["learning_rate"] == pytest.approx(0.2)
+    assert model.get_compile_config()["loss"] == "mse"
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's own")
+def test_what_tensorflow_has_traced():
+    import tensorflow as tf
+
+    class Counted(layers.Layer):
+        traces = 0
+
+        @tf.function
+        def call(self, x):
+            type(self).traces += 1
+            return 2.0 * x
+
+    one, other = Counted(), Counted()
+    for layer in (one, other, one):
+        layer(tf.ones(3))
+    assert Counted.traces == 2
+    keras_private.renew_traced_methods(one)
+    for layer in (one, other, one):
+        layer(tf.ones(3))
+    assert Counted.traces == 3
+
+
+def test_variables_that_operations_hold():
+    dense, inputs = layers.Dense(3, use_bias=False), keras.Input((4,))
+    hidden = dense(inputs)
+    model = keras.Model(inputs, keras.ops.einsum("bk,dk->bd", hidden, dense.kernel))
+    ((operation, variable),) = keras_private.variables_of_operations(model)
+    assert operation.name.startswith("einsum") and variable is dense.kernel
+    assert keras_private.variables_of_operations(dense) == []
+
+
 def test_weight_decay_exclusions():
     one, two = keras.Variable(1.0, name="one"), keras.Variable(1.0, name="two")
     new = keras.Variable(1.0, name="new")

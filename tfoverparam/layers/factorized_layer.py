@@ -68,7 +68,7 @@ class FactorizedLayer(layers.Layer):
                 constraint=factorization.factor_constraint,
                 **arguments,
             )
-            factors.variables.append(factor)
+            factors.append(factor)
             setattr(self, factor.name, factor)
         factorization.kernels[name] = factors
         # Until `build` sets the attribute, for which TensorFlow reads it: no product is computed.
@@ -96,7 +96,8 @@ class FactorizedLayer(layers.Layer):
                 layer is narrower than both sides, its best approximation is taken.
             balanced: Whether the factors satisfy Equation 7 (see
                 `matrix_functions.balanced_factors`). If not, the factor at the wider end is the
-                kernel itself and the others are identities. Defaults to `True`.
+                kernel itself and the others are identities. So it is of a kernel of zeros, whose
+                balanced factors could not move. Defaults to `True`.
 
         Raises:
             AttributeError: If the layer is not built, or has several factorized kernels.

@@ -4,6 +4,8 @@ The layer stays the object that it is; its class becomes a subclass of its own, 
 Keras finds layers by class name in a weights file, which the plain model is to read.
 """
 
+from typing import Any
+
 import keras
 
 from tfoverparam import keras_private
@@ -52,11 +54,16 @@ class ConvertedLayer(FactorizedLayer):
             },
         }
 
+    plain_class: Any = None
+
     @classmethod
     def from_config(cls, config):
         config = dict(config)
         arguments = config.pop("factorized")
-        layer = keras.saving.deserialize_keras_object({**arguments["layer"], "config": config})
+        if cls.plain_class is not None:  # As when a model is cloned: it may be in no registry.
+            layer = cls.plain_class.from_config(config)
+        else:
+            layer = keras.saving.deserialize_keras_object({**arguments["layer"], "config": config})
         factorization = Factorization(
             variables=tuple(arguments["variables"]),
             depth=arguments["depth"],
@@ -90,7 +97,7 @@ def _converted_class(cls, variables):
         bases = (ConvertedLayer, recurrent.FactorizedCell, cls)
     names = {stored_name(cls, variable): factorized_kernel(variable) for variable in variables}
     about = {name: getattr(cls, name) for name in ("__module__", "__qualname__", "__doc__")}
-    converted = type(cls)(cls.__name__, bases, {**about, **names})
+    converted = type(cls)(cls.__name__, bases, {**about, **names, "plain_class": cls})
     register = keras.saving.register_keras_serializable("tfoverparam", ConvertedLayer.__name__)
     register(converted)
     register(ConvertedLayer)  # which is the one that the name stands for

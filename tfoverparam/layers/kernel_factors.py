@@ -8,7 +8,7 @@ from keras import ops
 
 from tfoverparam import matrix_functions
 from tfoverparam.arguments import check_finite
-from tfoverparam.matrix_functions.balance import balanced_split
+from tfoverparam.matrix_functions.balance import are_zero, balanced_split, leaving_zero
 
 
 class KernelFactors:
@@ -26,9 +26,16 @@ class KernelFactors:
 
     def __init__(self, view, variables, regularizer, name):
         self.view = view
-        self.variables = variables
+        self.variables = []
         self.regularizer = regularizer
         self.name = name
+        for variable in variables:
+            self.append(variable)
+
+    def append(self, variable):
+        """Takes a variable for the next factor."""
+        variable._is_factor = True
+        self.variables.append(variable)
 
     @property
     def widths(self):
@@ -45,8 +52,8 @@ class KernelFactors:
 
         Args:
             kernel: Tensor, variable or array of the kernel's shape.
-            balanced: Whether the factors satisfy Equation 7. If not, one is the kernel and the
-                others are identities.
+            balanced: Whether the factors satisfy Equation 7. If not, or where it is of zeros, one
+                is the kernel and the others are identities.
             seed: Integer seed of the rotations of balanced factors.
 
         Raises:
@@ -102,6 +109,11 @@ class KernelFactors:
         return functools.reduce(np.matmul, [_on_host(each, dtype) for each in self.variables])
 
 
+def is_factor(variable):
+    """Whether a variable is a factor of a kernel."""
+    return getattr(variable, "_is_factor", False)
+
+
 def factor_values(view, kernel, widths, balanced, seed):
     """A function to values of factors that multiply to `kernel`; see `KernelFactors.assign`.
 
@@ -112,7 +124,11 @@ def factor_values(view, kernel, widths, balanced, seed):
     is_double = keras.backend.standardize_dtype(kernel.dtype) == "float64"
     matrices = ops.cast(matrices, "float64" if is_double else "float32")
     if balanced:
-        return balanced_split(matrices, widths, seed)
+        split = balanced_split(matrices, widths, seed)
+        if not ops.convert_to_numpy(are_zero(matrices)).any():
+            return split
+        factors = leaving_zero(matrices, [ops.convert_to_tensor(each) for each in split()])
+        return lambda: factors
     values = identity_factors(matrices, widths)
     return lambda: values
 

@@ -6,6 +6,7 @@ that has the loop computes them once, and the cells read those.
 
 import contextlib
 import functools
+from typing import Any
 
 import keras
 
@@ -38,7 +39,13 @@ class FactorizedCell(FactorizedLayer):
 class RecurrentLayer(keras.layers.Layer):
     """A mixin for the layer that has the loop over time, or that has two of them read at once."""
 
-    plain_class: type
+    plain_class: Any
+
+    @classmethod
+    def from_config(cls, config):
+        layer = cls.plain_class.from_config(config)
+        renew([layer])
+        return layer
 
     def call(self, *args, **kwargs):
         with contextlib.ExitStack() as stack:
@@ -55,7 +62,7 @@ class RecurrentLayer(keras.layers.Layer):
         """
         for cell in factorized_cells(self):
             cell.collapse()
-        renew(self)
+        renew([self])
         return self
 
 
@@ -64,15 +71,15 @@ def factorized_cells(layer):
     return [each for each in walk(layer) if isinstance(each, FactorizedCell)]
 
 
-def recurrent_layers(model):
-    """All layers within `model` that read the kernels of cells in each step, or of two layers."""
+def recurrent_layers(models):
+    """All layers in `models` that read the kernels of cells in each step, or of two layers."""
     kinds = (keras.layers.RNN, keras.layers.Bidirectional)
-    return [layer for layer in walk(model) if isinstance(layer, kinds)]
+    return [layer for model in models for layer in walk(model) if isinstance(layer, kinds)]
 
 
-def renew(model):
+def renew(models):
     """Has the recurrent layers with factorized cells hold their products, and no others."""
-    for layer in recurrent_layers(model):
+    for layer in recurrent_layers(models):
         if isinstance(layer, RecurrentLayer) and not factorized_cells(layer):
             layer.__class__ = layer.plain_class
         elif not isinstance(layer, RecurrentLayer) and factorized_cells(layer):

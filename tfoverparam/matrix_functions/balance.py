@@ -95,6 +95,31 @@ def balanced_split(kernel, widths, seed):
     )
 
 
+def are_zero(matrices):
+    """Whether each matrix of a stack is of zeros, a tensor of shape `(..., 1, 1)`."""
+    return ops.logical_not(ops.any(ops.not_equal(matrices, 0), axis=(-2, -1), keepdims=True))
+
+
+def leaving_zero(matrices, factors):
+    """Balanced factors that can move: of a matrix of zeros they are zeros, which cannot.
+
+    There all but the one at the wider end are identities, cut or padded with zeros.
+
+    Args:
+        matrices: What the factors multiply to.
+        factors: Balanced factors of it.
+    """
+    d, k = matrices.shape[-2:]
+    wider = 0 if d >= k else len(factors) - 1
+    is_zero = are_zero(matrices)
+    return [
+        factor
+        if n == wider
+        else ops.where(is_zero, ops.eye(*factor.shape[-2:], dtype=factor.dtype), factor)
+        for n, factor in enumerate(factors)
+    ]
+
+
 def _split_on_host(kernel, gaussians, widths):
     first, u, s, v, last = _singular_value_decomposition(kernel)
     factors = _factors(np, u, s, v, gaussians, widths)

@@ -6,6 +6,7 @@ import warnings
 
 import keras
 
+from tfoverparam.layers.kernel_factors import is_factor
 from tfoverparam.linear_maps import LinearMap, linear_maps
 from tfoverparam.matrix_view import MatrixView
 
@@ -76,7 +77,7 @@ def _as_target(part):
 
 
 def _of_layers(layers):
-    found = {}
+    found = {}  # By kernel, not by path: the layers of two functional submodels may have the same.
     for layer in layers:
         positions = {id(variable): n for n, variable in enumerate(layer.trainable_variables)}
         for each in linear_maps(layer):
@@ -84,7 +85,7 @@ def _of_layers(layers):
             if id(each.kernel) in positions and not each.is_factorized and not is_embedding:
                 # Of a model alone: in a list of layers the optimizer's positions are others.
                 position = positions[id(each.kernel)] if len(layers) == 1 else None
-                found[each.path] = Target(each.path, position, each.view)
+                found[id(each.kernel)] = Target(each.path, position, each.view)
     if not found:
         raise ValueError(
             "`apply_to` must be a built model with a kernel that is trainable and not factorized, "
@@ -172,8 +173,8 @@ def _position(target, variables, taken):
 
 
 def _can_be(variable):
-    is_factor = re.search(r"kernel_\d+$", variable.path)
-    return len(variable.shape) >= 2 and not is_factor and not variable.overwrite_with_gradient
+    is_other = is_factor(variable) or variable.overwrite_with_gradient
+    return len(variable.shape) >= 2 and not is_other
 
 
 def _is_kernel(path):

@@ -300,3 +300,50 @@ def test_building_does_not_change_the_configuration():
     before = optimizer.get_config()
     optimizer.build(everything().trainable_variables)
     assert optimizer.get_config() == before
+
+
+def _tower(name, widths=(4, 4)):
+    first, second = widths
+    inputs = keras.Input((4,))
+    hidden = layers.Dense(first, "tanh", name="hidden")(inputs)
+    return keras.Model(inputs, layers.Dense(second, name="out")(hidden), name=name)
+
+
+@pytest.mark.parametrize("widths", [(4, 4), (3, 4)])
+def test_kernels_of_the_same_path(widths):
+    one, two = _tower("encoder", widths), _tower("decoder")
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, two(one(inputs)))
+    for apply_to in (model, [one, two], None):
+        optimizer = EndToEnd("sgd", apply_to=apply_to)
+        optimizer.build(model.trainable_variables)
+        assert optimizer._positions == [0, 2, 4, 6]
+    # So it is when it comes from a file.
+    config = EndToEnd("sgd", apply_to=model).get_config()
+    again = EndToEnd.from_config(config)
+    again.build(model.trainable_variables)
+    assert again._positions == [0, 2, 4, 6]
+
+
+class TwoKernels(layers.Layer):
+    """Its kernels have the names that factors have."""
+
+    def build(self, shape):
+        self.kernel_1 = self.add_weight(shape=(shape[-1], 4), name="kernel_1")
+        self.kernel_2 = self.add_weight(shape=(4, 2), name="kernel_2")
+
+    def call(self, x):
+        return keras.ops.matmul(keras.ops.tanh(keras.ops.matmul(x, self.kernel_1)), self.kernel_2)
+
+
+def test_a_kernel_may_have_the_name_of_a_factor():
+    from tfoverparam import register_linear_map
+
+    register_linear_map(TwoKernels, "kernel_1")
+    register_linear_map(TwoKernels, "kernel_2")
+    model = keras.Sequential([keras.Input((6,)), TwoKernels()])
+    paths = [each.path for each in model.trainable_variables]
+    for apply_to in (model, paths, lambda variable: True):
+        optimizer = EndToEnd("sgd", apply_to=apply_to)
+        optimizer.build(model.trainable_variables)
+        assert optimizer._positions == [0, 1]
