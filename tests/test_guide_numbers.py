@@ -123,11 +123,12 @@ SAME = [
         "last validation loss: lower on the MLP (SGD {}, Adam {a})",
     ),
     (
-        "last loss is {a} times lower with factors at the lowest rate that both were tried with, "
-        "and {b} times with each at its own",
+        "lowest rate that both were tried with, it does so {a} times, in the median over all "
+        "networks, optimizers and methods, and {b} times with each",
         "networks",
         "Is it the rate?",
-        "factors on the MLP with SGD: {a} there, {b} at their own",
+        "is lower with the method in {}, of which the ratio is {a} there and {b} with each at its "
+        "own (the most",
     ),
     (
         "On a small GPT they reach it {a} times as soon under SGD (chance: {b})",

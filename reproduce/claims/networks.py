@@ -30,6 +30,8 @@ BASELINES = {  # what plain networks are to reach: a result, and the most it may
     "gpt": ("validation_loss", 1.90),
 }
 EFFECTS = {1: "sooner", -1: "later", 0: "no different", None: "undecided"}
+MAIN = ("factors", "rule")
+ANSWER = "times sooner in steps, and times lower on the test set, medians over the seeds"
 UNKNOWN = "unknown"  # where some plain runs never get to the target
 ENDS = {1: "lower", -1: "higher", 0: "no different", None: "undecided"}
 OPTIMIZERS = {"sgd": "SGD and momentum", "adamw": "Adam", "muon": "Muon"}
@@ -174,9 +176,8 @@ def tables(records):
         for method, comparison in methods.items()
     ]
     return {
-        "Times sooner in steps, and times lower on the test set, medians over the seeds": (
-            _answer(found)
-        ),
+        f"Factors and the rule: {ANSWER}": _answer(found, MAIN),
+        f"Other methods: {ANSWER}": _answer(found, [name for name in NAMES if name not in MAIN]),
         "How far it is: methods measured, with all seeds, of those asked for": _progress(found),
         "Steps and seconds to the loss of the plain network, median and range over the seeds": [
             row | _of_target(each) for row, each in compared
@@ -187,12 +188,12 @@ def tables(records):
     }
 
 
-def _answer(found):
-    """A row for each network and method, two columns for each optimizer."""
+def _answer(found, names):
+    """A row for each network and method of these names, two columns for each optimizer."""
     rows: dict = {}
     for (workload, optimizer), methods in found.items():
         for method, each in methods.items():
-            if method == PLAIN or not each.has_noise or not is_compared(workload, optimizer):
+            if method not in names or not each.has_noise or not is_compared(workload, optimizer):
                 continue
             row = rows.setdefault((workload, method), {"workload": workload, "method": method})
             steps = _said(each.sooner(), EFFECTS[each.is_effect()])

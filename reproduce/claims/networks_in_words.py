@@ -118,10 +118,11 @@ def _method(method):
         items = [f"to the target: {STEPS.by_effect(compared)}"]
         if timed := _timed(compared):
             longer = sorted(1 / cost(each.settings)[0] for each in timed)
+            least_to_most = dict.fromkeys(f"{each:.2f}" for each in (longer[0], longer[-1]))
             sooner = [each for each in timed if SECONDS.effect(each) == 1]
             items.append(
                 f"by the clock: sooner on {SECONDS.by_network(sooner) or 'none'}; a step takes "
-                f"{longer[0]:.2f} to {longer[-1]:.2f} times as long"
+                f"{' to '.join(least_to_most)} times as long"
             )
         items.append(f"last validation loss: {ENDED.by_effect(compared)}")
         if tested := [each for each in compared if each.has_test]:
@@ -423,11 +424,16 @@ def _muon(found):
     )
 
 
-def _not_tried(_):
+def _not_tried(found):
+    steps = {
+        _workload(methods[PLAIN]): methods[PLAIN].settings["steps"] for methods in found.values()
+    }
+    listed = ", ".join(f"{count} of {name}" for name, count in steps.items())
     return (
-        "**Not tried:** a k x k convolution as one of 1 x 1, one of k x k and one of 1 x 1. Our "
-        "factors cannot express it: they are of the (k k inputs, outputs) matrix, and one on the "
-        "inputs alone, the same at each of the k k places, is none of them."
+        f"**Not tried:** longer training than these steps: {listed}. Nor a k x k convolution as "
+        "one of 1 x 1, one of k x k and one of 1 x 1, which our factors cannot express: they are "
+        "of the (k k inputs, outputs) matrix, and one on the inputs alone, the same at each of the "
+        "k k places, is none of them."
     )
 
 

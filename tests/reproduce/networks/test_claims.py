@@ -101,11 +101,12 @@ def test_the_tables_say_how_far_it_is_and_what_was_found(monkeypatch):
     selection = [record("factors", 0, pace, rate=rate) for rate, pace in paces]
     slow = five("rule", 0.5)
     found = checks.tables([*plain(), *five("factors", 1.6), *slow, *selection, lost])
-    answer, progress, targets, ends = found.values()
+    answer, others, progress, targets, ends = found.values()
     assert answer == [
         dict(zip(answer[0], ["mlp", "factors", "2.00, sooner", "2.00, lower", "", "", "", ""])),
         dict(zip(answer[0], ["mlp", "rule", "never, later", "0.62, higher", "", "", "", ""])),
     ]
+    assert others == []
     columns = list(answer[0])
     assert columns[2:4] == ["SGD and momentum", "SGD and momentum, test loss"]
     assert columns[4:6] == ["Adam", "Adam, test loss"] and len(columns) == 8
@@ -137,17 +138,25 @@ def test_the_tables_say_how_far_it_is_and_what_was_found(monkeypatch):
 def test_the_anchor_has_no_test_set(monkeypatch):
     monkeypatch.setattr(comparison, "seconds_a_step", dict)
     anchor = [*plain("ethanol"), *five("factors", 1.6, workload="ethanol")]
-    answer, _, _, ends = checks.tables([*anchor, *plain(), *five("factors", 1.6)]).values()
+    answer, *_, ends = checks.tables([*anchor, *plain(), *five("factors", 1.6)]).values()
     assert [row["workload"] for row in answer] == ["mlp"]
     tested = [row["test loss"] for row in ends]
     assert tested[:2] == ["", ""] and all(tested[2:])
     assert len({tuple(row) for row in ends}) == 1  # Tables have the same columns in all rows.
 
 
+def test_other_methods_have_a_table_of_their_own(monkeypatch):
+    monkeypatch.setattr(comparison, "seconds_a_step", dict)
+    more = [*five("grafted_rule", 0.8), *five("identity_factors", 1.6)]
+    answer, others, *_ = checks.tables([*plain(), *five("factors", 1.6), *more]).values()
+    assert [row["method"] for row in answer] == ["factors"]
+    assert [row["method"] for row in others] == ["grafted_rule", "identity_factors"]
+
+
 def test_where_every_run_diverges(monkeypatch):
     monkeypatch.setattr(comparison, "seconds_a_step", dict)
     lost = [record("factors", 0, 0, rate=rate) for rate in (0.1, 0.2)]
-    rows = list(checks.tables([*plain(), *five("factors", 0), *lost]).values())[3]
+    rows = list(checks.tables([*plain(), *five("factors", 0), *lost]).values())[4]
     assert (rows[1]["diverged"], rows[1]["rates that work"]) == ("7 of 7", "")
     assert rows[1]["last loss"].startswith("inf")
 
@@ -164,7 +173,7 @@ def test_where_plain_runs_never_get_there_chance_is_unknown(monkeypatch):
         other = [*plain("gpt"), *five("factors", pace, workload="gpt")]
         both = verdict_on([*records, *other], "factors reach")
         assert both.verdict == outcome
-    targets, ends = list(checks.tables(records).values())[2:]
+    targets, ends = list(checks.tables(records).values())[3:]
     assert (targets[1]["by chance"], targets[1]["effect"]) == ("unknown", "undecided")
     assert ends[1]["by chance"] == "unknown"
 
@@ -178,7 +187,7 @@ def test_where_muon_is_adam_it_is_in_the_tables_only(monkeypatch):
     (verdict,) = [v for v in checks.verdicts(records) if "factors reach" in v.statement]
     assert verdict.measured.startswith("sooner on 1: mlp 2.00")
     assert verdict.verdict == claims.HOLDS
-    answer, _, targets, _ = checks.tables(records).values()
+    answer, _, _, targets, _ = checks.tables(records).values()
     assert [row["workload"] for row in answer] == ["mlp"]
     assert [row["workload"] for row in targets] == ["mlp"] * 2 + ["residual_convnet"] * 2
 
@@ -196,9 +205,9 @@ def test_a_workload_is_complete_with_all_methods_of_all_optimizers(monkeypatch):
     methods += [("adamw", each) for each in planning.BASIC]
     methods += [("muon", each) for each in planning.OF_MUON]
     records = [each for optimizer, of in methods for each in five(of, 0.8, optimizer=optimizer)]
-    _, progress, *_ = checks.tables(records).values()
+    _, _, progress, *_ = checks.tables(records).values()
     complete = {row["workload"]: row["complete"] for row in progress}
     assert complete.pop("mlp") == "yes" and set(complete.values()) == {"no"}
-    _, progress, *_ = checks.tables(records[:-1]).values()  # A seed is missing.
+    _, _, progress, *_ = checks.tables(records[:-1]).values()  # A seed is missing.
     (row,) = [row for row in progress if row["workload"] == "mlp"]
     assert (row["muon"], row["complete"]) == ("1 of 2", "no")

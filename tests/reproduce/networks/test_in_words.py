@@ -40,7 +40,7 @@ def test_where_methods_are_sooner_and_where_not(seconds):
     assert found["Factors"] == (
         ", how many times sooner or lower:\n\n"
         "- to the target: sooner on the MLP (SGD 2.00); no different on 1\n"
-        "- by the clock: sooner on the MLP (SGD 1.33); a step takes 1.50 to 1.50 times as long\n"
+        "- by the clock: sooner on the MLP (SGD 1.33); a step takes 1.50 times as long\n"
         "- last validation loss: lower on the MLP (SGD 2.00); no different on 1\n"
         "- last test loss: lower on the MLP (SGD 2.00); no different on 1\n"
         "- to the plain network's training loss: sooner on the MLP (SGD 2.00); no different on 1"
@@ -48,7 +48,7 @@ def test_where_methods_are_sooner_and_where_not(seconds):
     of_rule = found["The rule"].splitlines()[2:]
     assert of_rule[:3] == [
         "- to the target: sooner on the MLP (SGD 2.00); later on the GPT (SGD never)",
-        "- by the clock: sooner on none; a step takes 4.00 to 4.00 times as long",
+        "- by the clock: sooner on none; a step takes 4.00 times as long",
         "- last validation loss: lower on the MLP (SGD 2.00); higher on the GPT (SGD 0.12)",
     ]
     assert found["In short"] == (
@@ -68,8 +68,10 @@ def test_where_methods_are_sooner_and_where_not(seconds):
     both = said(networks, factors, plain(**adam), five("factors", 1.2, **adam))
     assert "to the target: sooner on the MLP (SGD 2.00, Adam 1.50);" in both["Factors"]
     more = {"workload": "residual_convnet"}
+    seconds["residual_convnet"] = {"sgd": exactly(plain=1.0, factors=3.0)}
     both = said(networks, factors, plain(**more), five("factors", 1.2, **more))
     assert "sooner on the MLP (SGD 2.00) and the residual ConvNet (SGD 1.50);" in both["Factors"]
+    assert "a step takes 1.50 to 3.00 times as long" in both["Factors"]
 
 
 def test_the_test_loss_is_one_of_its_own(seconds):
@@ -85,6 +87,11 @@ def test_the_test_loss_is_one_of_its_own(seconds):
         del each.results["test_loss"]
     without = said(runs, factors)
     assert "test loss" not in without["Factors"] + without["In short"]
+
+
+def test_the_limits_are_said(seconds):
+    found = said(plain(), plain("gpt"), five("factors", 1.6))["Not tried:"]
+    assert found.startswith(" longer training than these steps: 100 of the MLP, 100 of the GPT.")
 
 
 def test_what_is_not_known_is_called_undecided(seconds):
