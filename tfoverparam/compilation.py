@@ -4,7 +4,6 @@ import keras
 
 from tfoverparam import keras_private
 from tfoverparam.layer_tree import walk
-from tfoverparam.optimizers.apply_to import resolve
 from tfoverparam.optimizers.end_to_end import EndToEnd
 
 
@@ -47,18 +46,26 @@ def fresh_optimizers(models):
     return found
 
 
-def _check_rule(model, optimizer):
-    """The end-to-end rule must find the kernels that it was told to apply to."""
-    for each in keras_private.with_inner(optimizer):
-        if isinstance(each, EndToEnd) and each.apply_to is not None:
-            try:
-                resolve(each.apply_to, model.trainable_variables)
-            except ValueError as error:
-                raise ValueError(
-                    f"Model `{model.name}` is compiled with `EndToEnd`, whose rule is of kernels "
-                    "that would be no more: compile it with another optimizer, or factorize "
-                    f"others. {error}"
-                ) from error
+def check_rules(models, kernels):
+    """Kernels that the end-to-end rule was told to apply to cannot be made products.
+
+    Raises:
+        ValueError: If an optimizer of `models` has one of `kernels` among its targets.
+    """
+    ids = {id(kernel) for kernel in kernels}
+    for model, name, optimizer in optimizers_of(models):
+        for each in keras_private.with_inner(optimizer):
+            if isinstance(each, EndToEnd):
+                variables = each.known_variables if each.built else model.variables
+                paths = [
+                    t.path for t in each.targets(variables) if id(variables[t.position]) in ids
+                ]
+                if paths:
+                    raise ValueError(
+                        f"The optimizer in `{name}` of model `{model.name}` is `EndToEnd`, which "
+                        f"was told to apply to {', '.join(paths)}: compile the model with another "
+                        "one first, or factorize others by `filter`."
+                    )
 
 
 def renew(models, optimizers, replacements):
@@ -73,8 +80,6 @@ def renew(models, optimizers, replacements):
         keras_private.copy_weight_decay_exclusions(optimizer, twin, replacements)
         setattr(model, name, twin)
         keras_private.renew_compile_config(model, optimizer, twin)
-        if model.built:
-            _check_rule(model, twin)
     for model in models:
         keras_private.renew_compiled_functions(model)
         keras_private.renew_torch_parameters(model)

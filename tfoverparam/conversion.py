@@ -24,10 +24,10 @@ from tfoverparam.arguments import (
     hidden_widths,
 )
 from tfoverparam.initializers import derive_seed
-from tfoverparam.layer_tree import models_with, walk
+from tfoverparam.layer_tree import holding, models_that_share, walk
 from tfoverparam.layers import in_place, recurrent
 from tfoverparam.layers.factorized_layer import FactorizedLayer
-from tfoverparam.linear_maps import LinearMap, linear_maps
+from tfoverparam.linear_maps import LinearMap, linear_maps, maps_within
 from tfoverparam.matrix_functions.balance import are_zero
 
 Model = TypeVar("Model", bound=keras.Model)
@@ -52,7 +52,8 @@ def overparameterize(
     A compiled model stays compiled, with its own loss and metrics, and so do other models that
     hold one of its layers. An optimizer that has made steps starts afresh, with the same
     configuration; those that are no attribute of a model must be made anew, and so must what you
-    compiled yourself around the model. (Methods with `tf.function` are traced anew.)
+    compiled yourself around the model. (Methods with `tf.function`, of models and of their
+    layers, are traced anew.)
 
     Kernels that cannot be factorized stay as they are, and a warning names them: those with a
     constraint, of layers with LoRA enabled or quantized, that another layer reads as a variable
@@ -108,13 +109,15 @@ def overparameterize(
     if filter is not None and not callable(filter):
         raise ValueError(f"`filter` must be None or a function. Received: filter={filter!r}")
     _check_model(model)
-    chosen = _chosen(model, filter)
+    around = _models(model, models_that_share(each.layer for each in linear_maps(model)))
+    chosen = _chosen(model, maps_within(model, around), filter)
     for each in chosen:
         _check_kernel(each, hidden_units)
     if balanced and depth > 1:
         _warn_of_zeros(chosen)
     layers = list(dict.fromkeys(each.layer for each in chosen))
-    models = models_with(model, layers)
+    models = holding(around, layers)
+    compilation.check_rules(models, [each.kernel for each in chosen])
     optimizers = compilation.fresh_optimizers(models)
 
     seed = random.randint(1, 10**9) if seed is None else seed
@@ -168,7 +171,7 @@ def collapse(model: Model) -> Model:
     """
     _check_model(model)
     factorized = [layer for layer in walk(model) if isinstance(layer, FactorizedLayer)]
-    models = models_with(model, factorized)
+    models = holding(_models(model, models_that_share(factorized)), factorized)
     optimizers = compilation.fresh_optimizers(models)
     maps = [each for each in linear_maps(model) if each.is_factorized]
     factors = [each.factors for each in maps]
@@ -195,9 +198,14 @@ def _check_model(model):
         )
 
 
-def _chosen(model, filter):
+def _models(model, others):
+    """A model, those within it, and others, each once."""
+    within = [layer for layer in walk(model) if isinstance(layer, keras.Model)]
+    return list({id(each): each for each in (*within, *others)}.values())
+
+
+def _chosen(model, maps, filter):
     """The linear maps to factorize; warns of those that cannot be."""
-    maps = linear_maps(model)
     wanted = [
         each
         for each in maps

@@ -31,14 +31,26 @@ def walk(layer):
             waiting += reversed(sublayers(layer))
 
 
-def models_with(model, layers):
-    """A model and those within it, and all others that there are that hold one of `layers`.
+def models_that_share(layers):
+    """All models, of those that there are, that hold one of `layers`.
 
-    A layer does not know what holds it, so that the garbage collector is asked.
+    A layer does not know what holds it, so that the garbage collector is asked, after it has
+    done away with models that nobody has any more.
     """
-    found = {id(each): each for each in walk(model) if isinstance(each, keras.Model)}
+    gc.collect()
+    return holding(
+        [each for each in gc.get_objects() if issubclass(type(each), keras.Model)], layers
+    )
+
+
+def holding(models, layers):
+    """Those of `models` that hold one of `layers`, in their order."""
     ids = {id(layer) for layer in layers}
-    for each in gc.get_objects():
-        if issubclass(type(each), keras.Model) and not ids.isdisjoint(map(id, walk(each))):
-            found.setdefault(id(each), each)
-    return list(found.values())
+    return [model for model in models if not ids.isdisjoint(map(id, _walk_if_possible(model)))]
+
+
+def _walk_if_possible(model):
+    try:
+        return list(walk(model))
+    except Exception:  # A model of somebody's, in whatever state it is.
+        return []

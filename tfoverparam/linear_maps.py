@@ -127,9 +127,19 @@ def linear_maps(model: keras.Layer) -> list[LinearMap]:
     """
     if not isinstance(model, keras.Layer):
         raise ValueError(f"`model` must be a model or layer. Received: model={model!r}")
-    found = list(walk(model))
+    return maps_within(model, [model])
+
+
+def maps_within(model, models):
+    """What `linear_maps` returns, with reasons of what others hold of it.
+
+    Args:
+        model: A model or layer.
+        models: Itself, and others that share layers with it.
+    """
+    found = {id(layer): layer for each in models for layer in walk(each)}.values()
     holders, readers = holders_of(found), readers_of(found)
-    return [each for layer in found for each in _maps_of(layer, holders, readers[id(layer)])]
+    return [each for layer in walk(model) for each in _maps_of(layer, holders, readers[id(layer)])]
 
 
 def _factors_of(layer, variable):

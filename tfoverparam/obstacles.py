@@ -1,8 +1,10 @@
 """Why a kernel cannot be factorized."""
 
 import collections
-import inspect
+import dis
+import functools
 import types
+from typing import NamedTuple
 
 import keras
 
@@ -65,62 +67,119 @@ def _reason_of_class(cls, variable):
     for each in cls.__mro__[: next(n for n, base in enumerate(cls.__mro__) if base in KINDS)]:
         if "build" in vars(each):
             return f"class {each.__name__} overrides `build`"
-        use = _use_of(_functions(vars(each).values()), variable)
+        functions = [function for value in vars(each).values() for function in _functions(value)]
+        use = _use_of(functions, variable)
         if use is not None:
             return f"class {each.__name__} {use}"
     return None
 
 
 def _forward_pass(layer):
-    """The functions, but those of libraries, that a layer computes its outputs with.
+    """The functions that a layer computes its outputs with, and layers that these hold.
 
-    `build` and `call`, or what a `Lambda` calls; and the methods, properties and functions that
-    these name, and so on.
+    `call` and what it names, and so on: attributes of the layer and of its classes, functions, and
+    attributes of modules. Those of libraries are left out.
+
+    Returns:
+        A list of functions, and one of layers.
     """
-    cls = type(layer)
-    if isinstance(layer, keras.layers.Lambda):
-        waiting = _functions([layer.function])
-    else:
-        waiting = _functions([getattr(cls, name) for name in ("build", "call")])
+    waiting = _named(layer, _CALLED)
     found: dict = {}
+    held = []
     while waiting:
-        function = waiting.pop()
-        if function not in found:
-            found[function] = None
-            names = _names_in(function.__code__)
-            waiting += _functions(inspect.getattr_static(cls, name, None) for name in names)
-            waiting += _functions(_held_by(function, names))
-    return list(found)
+        value = waiting.pop()
+        held += [value] if isinstance(value, keras.Layer) else []
+        for function in _functions(value):
+            if function not in found:
+                found[function] = None
+                names = _names_in(function.__code__)
+                waiting += _named(layer, names.attributes, "super" in names.globals)
+                waiting += _held_by(function)
+    # Keras calls `build` once: what it names has been done.
+    built = [each for value in _named(type(layer), ["build"]) for each in _functions(value)]
+    return list(dict.fromkeys([*found, *built])), held
 
 
-def _held_by(function, names):
-    """What a function has in its closure, and the globals that it names."""
-    cells = [cell for cell in function.__closure__ or () if cell != types.CellType()]
-    return [
-        *(cell.cell_contents for cell in cells),
-        *(function.__globals__[name] for name in names if name in function.__globals__),
-    ]
+# By Keras, without a name in a user's code: of `Lambda`, and of layers with an activation.
+_CALLED = ("activation", "call", "function", "recurrent_activation")
 
 
-def _functions(attributes):
-    """Those of Python within them: of methods, of properties, and of what decorators return."""
+def _named(owner, names, is_super=False):
+    """What a layer, a class or a module has by these names, and what is within it.
+
+    Args:
+        is_super: Whether it is read by `super()`: of each class that has it, not of the first.
+    """
+    owners = [owner, *getattr(owner, "__mro__", type(owner).__mro__)]
     found = []
-    for each in attributes:
-        for name in ("fget", "func", "__func__", "python_function"):
-            each = inspect.getattr_static(each, name, None) and getattr(each, name) or each
-        if isinstance(each, types.FunctionType):
-            found += [each] if each.__module__.partition(".")[0] not in _LIBRARIES else []
-            found += _functions([each.__wrapped__]) if hasattr(each, "__wrapped__") else []
-    return found
+    for name in names:
+        values = [vars(each)[name] for each in owners if name in vars(each)]
+        found += values if is_super else values[:1]
+    return _flat(found)
+
+
+def _held_by(function):
+    """What a function has in its closure, its defaults, and the globals that it names."""
+    names = _names_in(function.__code__)
+    cells = [cell for cell in function.__closure__ or () if cell != types.CellType()]  # not empty
+    found = [
+        [cell.cell_contents for cell in cells],
+        function.__defaults__,
+        function.__kwdefaults__,
+        [function.__globals__[name] for name in names.globals if name in function.__globals__],
+    ]
+    modules = [each for each in found[-1] if isinstance(each, types.ModuleType)]
+    found += [
+        _named(each, names.attributes) for each in modules if not _is_of_a_library(each.__name__)
+    ]
+    return _flat(found)
+
+
+def _functions(value):
+    """The function of Python that a value is, and those that it wraps: of a method, a property."""
+    if isinstance(value, property):
+        value = value.fget
+    elif isinstance(value, (functools.cached_property, functools.partial)):
+        value = value.func
+    elif isinstance(value, (staticmethod, classmethod, types.MethodType)):
+        value = value.__func__
+    if hasattr(type(value), "python_function"):  # of `tf.function`
+        value = value.python_function
+    if not isinstance(value, types.FunctionType):
+        return []
+    own = [] if _is_of_a_library(value.__module__) else [value]
+    return [*own, *(_functions(value.__wrapped__) if hasattr(value, "__wrapped__") else [])]
 
 
 _LIBRARIES = {"jax", "keras", "numpy", "tensorflow", "tfoverparam", "torch"}
 
 
+def _is_of_a_library(module):
+    return (module or "").partition(".")[0] in _LIBRARIES
+
+
+def _flat(value):
+    """What is in containers within containers, and given to partial functions and methods."""
+    found, seen, waiting = [], set(), [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, (dict, frozenset, list, set, tuple)):
+            if id(each) not in seen:
+                seen.add(id(each))
+                waiting += each.values() if isinstance(each, dict) else each
+            continue
+        found.append(each)
+        if isinstance(each, functools.partial):
+            waiting += [each.args, each.keywords]
+        elif isinstance(each, types.MethodType):
+            waiting.append(each.__self__)
+    return found
+
+
 def _use_of(functions, variable):
     """What functions do with a kernel that they cannot do with a product, or `None`."""
     for function in functions:
-        names = _names_in(function.__code__)
+        names = _names_in(function.__code__).attributes
         for name in sorted(_LISTS_OF_VARIABLES & names):
             return f"reads `{name}`, which factors change"
         if _ASSIGNMENTS & names and variable in names:
@@ -128,11 +187,26 @@ def _use_of(functions, variable):
     return None
 
 
+class _Names(NamedTuple):
+    """What a function and those within it read: names of attributes, and of globals."""
+
+    attributes: frozenset
+    globals: frozenset
+
+
+@functools.lru_cache(maxsize=4096)
 def _names_in(code):
-    """All names of attributes in a function and those within it."""
-    if not isinstance(code, types.CodeType):
-        return set()
-    return set(code.co_names).union(*map(_names_in, code.co_consts))
+    attributes, of_globals = set(), set()
+    for each in dis.get_instructions(code):
+        if each.opname.startswith(("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER")):
+            attributes.add(each.argval)
+        elif each.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            of_globals.add(each.argval)
+    within = [_names_in(each) for each in code.co_consts if isinstance(each, types.CodeType)]
+    return _Names(
+        frozenset(attributes).union(*(each.attributes for each in within)),
+        frozenset(of_globals).union(*(each.globals for each in within)),
+    )
 
 
 _LISTS_OF_VARIABLES = {
@@ -154,16 +228,9 @@ def readers_of(found):
     """
     readers = collections.defaultdict(list)
     for reader in found:
-        functions = _forward_pass(reader)
-        held = [
-            each
-            for function in functions
-            for each in _held_by(function, _names_in(function.__code__))
-            if isinstance(each, keras.Layer)
-        ]
+        functions, held = _forward_pass(reader)
         if functions:
-            within = {id(layer) for each in (reader, *held) for layer in walk(each)}
-            for key in within - {id(reader)}:
+            for key in {id(layer) for each in (reader, *held) for layer in walk(each)}:
                 readers[key].append((reader, functions))
     return readers
 
@@ -177,19 +244,9 @@ def holders_of(found):
     for layer in found:
         for name, value in vars(layer).items():
             if not is_bookkeeping(name):
-                for each in _variables_in(value):
-                    holders[id(each)].append((layer, name))
+                for each in _flat(value):
+                    if isinstance(each, keras.Variable):
+                        holders[id(each)].append((layer, name))
         for operation, each in variables_of_operations(layer):
             holders[id(each)].append((operation, "arguments"))
     return holders
-
-
-def _variables_in(value):
-    """The variables in containers within containers."""
-    if isinstance(value, keras.Variable):
-        return [value]
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        return [variable for each in value for variable in _variables_in(each)]
-    return []

@@ -199,7 +199,7 @@ def test_a_model_trained_by_the_rule_on_these_kernels_is_refused():
     model.compile(EndToEnd("sgd", apply_to=model), "mse")
     model.fit(X, Y, verbose=0)
     kernel = np.array(model.layers[0].kernel)
-    with pytest.raises(ValueError, match="compiled with `EndToEnd`"):
+    with pytest.raises(ValueError, match="is `EndToEnd`, which was told to apply to"):
         overparameterize(model, verbose=0)
     np.testing.assert_array_equal(np.array(model.layers[0].kernel), kernel)
     model.fit(X, Y, verbose=0)  # as it was
@@ -210,6 +210,53 @@ def test_a_model_trained_by_the_rule_on_these_kernels_is_refused():
         overparameterize(model, filter=lambda each: each == first, verbose=0)
         model.fit(X, Y, verbose=0)
         collapse(model)
+
+
+def test_a_rule_on_kernels_that_stay_is_none_of_its_business():
+    critic = keras.Sequential([keras.Input((4,)), layers.Dense(5), layers.Dense(1)])
+    critic.compile(EndToEnd("sgd", apply_to=critic), "mse")
+    critic.fit(X, X[:, :1], verbose=0)
+    critic.trainable = False
+    generator = keras.Sequential([keras.Input((6,)), layers.Dense(4)])
+    both = keras.Sequential([keras.Input((6,)), generator, critic])
+    both.compile("sgd", "mse")
+    overparameterize(both, filter=lambda each: each.layer in generator.layers, verbose=0)
+    with pytest.raises(ValueError, match="critic|sequential"):  # Of its own kernels it is.
+        overparameterize(both, verbose=0)
+
+
+def test_a_rule_with_the_path_of_a_kernel_that_is_factorized():
+    def tower():
+        inputs = keras.Input((4,))
+        return keras.Model(inputs, layers.Dense(4, name="out")(inputs))
+
+    one, two = tower(), tower()
+    model = keras.Sequential([keras.Input((4,)), one, two])
+    first, second = linear_maps(model)
+    model.compile(EndToEnd("sgd", apply_to=one), "mse")
+    model.fit(X, X, verbose=0)
+    with pytest.raises(ValueError, match="`EndToEnd`"):
+        overparameterize(model, filter=lambda each: each == first, verbose=0)
+
+
+def test_models_that_nobody_has_any_more_and_broken_ones():
+    base = keras.Sequential([keras.Input((6,)), layers.Dense(3)])
+
+    def trial():
+        model = keras.Sequential([keras.Input((6,)), base, layers.Dense(1)])
+        model.compile(EndToEnd("sgd", apply_to=model), "mse")
+        model.cycle = [model]
+
+    trial()
+
+    class Broken(keras.Model):
+        @property
+        def layers(self):
+            raise AttributeError
+
+    broken = Broken()
+    overparameterize(base, verbose=0)
+    assert isinstance(broken, keras.Model)
 
 
 @pytest.mark.parametrize("depth", [2, 3])
