@@ -131,7 +131,7 @@ SAME = [
         "own (the most",
     ),
     (
-        "On a small GPT they reach it {a} times as soon under SGD (chance: {b})",
+        "On a small GPT factors reach it {a} times as soon under SGD (chance: {b})",
         "networks",
         "With SGD and momentum, factors reach the plain network's validation loss in fewer steps",
         "gpt {a} ({} to {}), by chance up to {b};",
