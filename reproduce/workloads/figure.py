@@ -15,6 +15,7 @@ LABELS = {planning.PLAIN: "plain", **NAMES}
 LIMITS = {"steps": (0.5, 5.0), "seconds": (0.04, 5.0)}
 TICKS = {"steps": [0.5, 0.7, 1, 1.4, 2, 4], "seconds": [0.05, 0.1, 0.2, 0.5, 1, 2, 4]}
 CHANCE, UNKNOWN = "by chance", "by chance, unknown"
+IN_A_ROW = 5  # of the legend: no more are as wide as the figure
 HIGHEST = 2.0  # times the last loss of the plain network, where the axes of losses end
 
 
@@ -58,7 +59,7 @@ def _draw_answer(title, found, folder):
         for handle, label in zip(*axes.get_legend_handles_labels()):
             handles.setdefault(label, handle)
     if handles:
-        figure.legend(handles.values(), handles, loc="outside lower center", ncols=len(handles))
+        figure.legend(handles.values(), handles, loc="outside lower center", ncols=IN_A_ROW)
     plots.save(figure, folder)
 
 
@@ -114,7 +115,7 @@ def _profile(axes, of_optimizer):
             ratio = np.median(comparison.sooner(comparison.main_kind))
             sooner.setdefault(method, {})[workload] = ratio
             best[workload] = max(ratio, best.get(workload, 0))
-    factors = np.linspace(1, 3, 201)
+    factors = np.linspace(1, 2, 201)
     for method, ratios in sooner.items():
         part = [
             np.mean([ratio >= best[name] / factor > 0 for name, ratio in ratios.items()])

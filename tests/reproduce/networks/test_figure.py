@@ -161,3 +161,21 @@ def test_rates_that_diverge_break_the_line_and_are_marked(axes):
 def test_losses_are_drawn_near_their_ends():
     found = comparison.measured([*plain(), *five("factors", 1.6)])["mlp", "sgd"]
     assert figure._limits(found) == pytest.approx((0.9 / 160, figure.HIGHEST / 80))
+
+
+def test_the_legend_of_all_methods_is_within_the_figure(monkeypatch):
+    from matplotlib import pyplot as plt
+
+    drawn = []
+    monkeypatch.setattr(figure.plots, "save", lambda drawing, folder: drawn.append(drawing))
+    lost = [record("plain", seed, 0.8 if seed < 7 else 0, "gpt") for seed in range(1, 11)]
+    methods = [five(name, 1.6) for name in figure.planning.METHODS[1:]]
+    records = [*plain(), *lost, *five("factors", 1.6, workload="gpt"), *sum(methods, [])]
+    figure._draw_answer("title", comparison.measured(records), None)
+    (drawing,) = drawn
+    (legend,) = drawing.legends
+    assert len(legend.get_texts()) == len(figure.planning.METHODS) + 2
+    drawing.canvas.draw()
+    extent = legend.get_window_extent()
+    assert extent.x0 > 0 and extent.x1 < drawing.bbox.width
+    plt.close(drawing)
