@@ -109,7 +109,7 @@ def overparameterize(
     if filter is not None and not callable(filter):
         raise ValueError(f"`filter` must be None or a function. Received: filter={filter!r}")
     _check_model(model)
-    around = _models(model, models_that_share(each.layer for each in linear_maps(model)))
+    around = models_that_share(model, [each.layer for each in linear_maps(model)])
     chosen = _chosen(model, maps_within(model, around), filter)
     for each in chosen:
         _check_kernel(each, hidden_units)
@@ -171,7 +171,7 @@ def collapse(model: Model) -> Model:
     """
     _check_model(model)
     factorized = [layer for layer in walk(model) if isinstance(layer, FactorizedLayer)]
-    models = holding(_models(model, models_that_share(factorized)), factorized)
+    models = holding(models_that_share(model, factorized), factorized)
     optimizers = compilation.fresh_optimizers(models)
     maps = [each for each in linear_maps(model) if each.is_factorized]
     factors = [each.factors for each in maps]
@@ -196,12 +196,6 @@ def _check_model(model):
             f"Model `{model.name}` is not built, so there is no function to keep. Call it on data "
             "first, or `build` it."
         )
-
-
-def _models(model, others):
-    """A model, those within it, and others, each once."""
-    within = [layer for layer in walk(model) if isinstance(layer, keras.Model)]
-    return list({id(each): each for each in (*within, *others)}.values())
 
 
 def _chosen(model, maps, filter):

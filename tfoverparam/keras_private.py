@@ -28,6 +28,11 @@ def sublayers(layer):
     return list(layer._layers)
 
 
+def functional_of(model):
+    """The functional model of the same layers that a `Sequential` has for itself, or `None`."""
+    return vars(model).get("_functional")
+
+
 def stored_name(layer_class, variable):
     """Attribute in which layers of a class keep the variable that they call `variable`.
 

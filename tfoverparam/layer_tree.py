@@ -4,7 +4,7 @@ import gc
 
 import keras
 
-from tfoverparam.keras_private import sublayers
+from tfoverparam.keras_private import functional_of, sublayers
 
 
 def walk(layer):
@@ -31,16 +31,33 @@ def walk(layer):
             waiting += reversed(sublayers(layer))
 
 
-def models_that_share(layers):
-    """All models, of those that there are, that hold one of `layers`.
+def models_that_share(model, layers):
+    """A model and those within it, and all others that there are that hold one of `layers`.
 
-    A layer does not know what holds it, so that the garbage collector is asked, after it has
-    done away with models that nobody has any more.
+    A layer does not know what holds it, so that the garbage collector is asked.
     """
-    gc.collect()
-    return holding(
-        [each for each in gc.get_objects() if issubclass(type(each), keras.Model)], layers
-    )
+    own = {id(each): each for each in walk(model) if isinstance(each, keras.Model)}
+    own |= {id(each): each for each in map(functional_of, [*own.values()]) if each is not None}
+
+    def others():
+        models = [
+            each
+            for each in gc.get_referrers(
+                *_kinds_of(keras.Model)
+            )  # An instance refers to its class.
+            if issubclass(type(each), keras.Model)
+        ]
+        return [each for each in holding(models, layers) if id(each) not in own]
+
+    if others():
+        gc.collect()  # It takes longer; models that nobody has any more are gone then.
+        return [*own.values(), *others()]
+    return list(own.values())
+
+
+def _kinds_of(cls):
+    """A class and all that inherit it."""
+    return [cls, *(kind for each in cls.__subclasses__() for kind in _kinds_of(each))]
 
 
 def holding(models, layers):

@@ -150,6 +150,13 @@ def test_variables_that_operations_hold():
     assert keras_private.variables_of_operations(dense) == []
 
 
+def test_the_functional_model_within_a_sequential():
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    functional = keras_private.functional_of(model)
+    assert isinstance(functional, keras.Model) and functional.layers[-1] is model.layers[0]
+    assert keras_private.functional_of(keras.Model(*[keras.Input((4,))] * 2)) is None
+
+
 def test_weight_decay_exclusions():
     one, two = keras.Variable(1.0, name="one"), keras.Variable(1.0, name="two")
     new = keras.Variable(1.0, name="new")
