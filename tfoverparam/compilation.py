@@ -4,6 +4,7 @@ import keras
 
 from tfoverparam import keras_private
 from tfoverparam.layer_tree import walk
+from tfoverparam.optimizers.apply_to import resolve
 from tfoverparam.optimizers.end_to_end import EndToEnd
 
 
@@ -55,17 +56,24 @@ def check_rules(models, kernels):
     ids = {id(kernel) for kernel in kernels}
     for model, name, optimizer in optimizers_of(models):
         for each in keras_private.with_inner(optimizer):
-            if isinstance(each, EndToEnd):
+            if isinstance(each, EndToEnd) and each.apply_to is not None:
                 variables = each.known_variables if each.built else model.variables
-                paths = [
-                    t.path for t in each.targets(variables) if id(variables[t.position]) in ids
-                ]
+                paths = [path for path, kernel in _targets(each, variables) if id(kernel) in ids]
                 if paths:
                     raise ValueError(
                         f"The optimizer in `{name}` of model `{model.name}` is `EndToEnd`, which "
                         f"was told to apply to {', '.join(paths)}: compile the model with another "
                         "one first, or factorize others by `filter`."
                     )
+
+
+def _targets(optimizer, variables):
+    """Paths and variables; none where they are those of another model."""
+    try:
+        found = resolve(optimizer.apply_to, variables)
+    except ValueError:
+        return []
+    return [(target.path, variables[target.position]) for target in found]
 
 
 def renew(models, optimizers, replacements):

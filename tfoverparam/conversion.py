@@ -109,7 +109,7 @@ def overparameterize(
     if filter is not None and not callable(filter):
         raise ValueError(f"`filter` must be None or a function. Received: filter={filter!r}")
     _check_model(model)
-    around = models_that_share(model, [each.layer for each in linear_maps(model)])
+    around = models_that_share(model, list(walk(model)))
     chosen = _chosen(model, maps_within(model, around), filter)
     for each in chosen:
         _check_kernel(each, hidden_units)

@@ -34,19 +34,15 @@ def walk(layer):
 def models_that_share(model, layers):
     """A model and those within it, and all others that there are that hold one of `layers`.
 
-    A layer does not know what holds it, so that the garbage collector is asked.
+    A layer does not know what holds it, so that the garbage collector is asked, which does not
+    know of models that were there at `gc.freeze()`.
     """
     own = {id(each): each for each in walk(model) if isinstance(each, keras.Model)}
     own |= {id(each): each for each in map(functional_of, [*own.values()]) if each is not None}
 
     def others():
-        models = [
-            each
-            for each in gc.get_referrers(
-                *_kinds_of(keras.Model)
-            )  # An instance refers to its class.
-            if issubclass(type(each), keras.Model)
-        ]
+        referrers = gc.get_referrers(*_kinds_of(keras.Model))  # An instance refers to its class.
+        models = [each for each in referrers if issubclass(type(each), keras.Model)]
         return [each for each in holding(models, layers) if id(each) not in own]
 
     if others():

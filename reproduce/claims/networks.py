@@ -246,34 +246,28 @@ def _of_target(each):
 
 
 def _of_end(each):
-    ends = each.ends()
     errors = [record.results.get("test_error") for record in each.runs]
     lost = [r for r in (*each.selection, *each.runs) if r.results["diverged_at"] is not None]
-    is_plain = each.settings["method"] == PLAIN
+    tested = ("test loss", "times lower, too", "by chance, too", "effect, too")
     return {
-        "last loss": f"{np.median(ends):.4g} ({ends.min():.4g} to {ends.max():.4g})",
-        "times lower": band(each.lower()),
-        "by chance": _number(each.chance_of_lower()),
-        "effect": "" if is_plain else ENDS[each.is_lower()],
-        **_of_test(each),
+        **_of_losses(each, end, ("last loss", "times lower", "by chance", "effect")),
+        **(_of_losses(each, test_end, tested) if each.has_test else dict.fromkeys(tested, "")),
         "test error, %": "" if None in errors else f"{np.median(errors):.2f}",
         "diverged": f"{len(lost)} of {len(each.selection) + len(each.runs)}",
         "rates that work": _range(each),
     }
 
 
-def _of_test(each):
-    names = ("test loss", "times lower, too", "by chance, too", "effect, too")
-    if not each.has_test:
-        return dict.fromkeys(names, "")
-    ends = each.ends(test_end)
+def _of_losses(each, of, columns):
+    """The losses of a kind, how many times lower they are, by chance, and whether it is more."""
+    ends = each.ends(of)
     found = (
         f"{np.median(ends):.4g} ({ends.min():.4g} to {ends.max():.4g})",
-        band(each.lower(test_end)),
-        _number(each.chance_of_lower(test_end)),
-        "" if each.settings["method"] == PLAIN else ENDS[each.is_lower(test_end)],
+        band(each.lower(of)),
+        _number(each.chance_of_lower(of)),
+        "" if each.settings["method"] == PLAIN else ENDS[each.is_lower(of)],
     )
-    return dict(zip(names, found))
+    return dict(zip(columns, found))
 
 
 def _number(floor):

@@ -1,33 +1,35 @@
 """What the comparisons of `networks` say, in plain words: every number is from the records."""
 
-import dataclasses
 import math
-from typing import Callable
 
 import numpy as np
 
 from reproduce.claims.comparison import (
     CHANCE,
-    TRAINING,
     VALIDATION,
     cost,
     machines,
     seconds_of,
     steps_to,
     target,
-    test_end,
 )
-from reproduce.claims.networks import EFFECTS, ENDS, NAMES, OPTIMIZERS, counted, is_compared
+from reproduce.claims.measures import (
+    ENDED,
+    SECONDS,
+    STEPS,
+    TESTED,
+    TRAINED,
+    TRAINED_SECONDS,
+    WORKLOADS,
+    in_a_word,
+    name_of,
+    network_of,
+    optimizer_of,
+)
+from reproduce.claims.networks import NAMES, OPTIMIZERS, is_compared
 from reproduce.harness.curves import rounded
 from reproduce.workloads.planning import MOVED_BY_MUON, PLAIN, end
 
-WORKLOADS = {
-    "mlp": "the MLP",
-    "tutorial_convnet": "the tutorial's ConvNet",
-    "tutorial_convnet_no_l2": "the ConvNet without L2",
-    "gpt": "the GPT",
-    "residual_convnet": "the residual ConvNet",
-}
 PENALIZED = "tutorial_convnet"
 TITLE = "Is it the rate? The plain network's last loss by that of the method"
 TERMS = (
@@ -134,82 +136,6 @@ def _method(method):
     return said
 
 
-@dataclasses.dataclass(frozen=True)
-class Measure:
-    """What methods are compared by.
-
-    Attributes:
-        effects: The words for an effect of each sign, and for none.
-        zero: That for a median ratio of 0.
-        effect, ratios: Functions of a `Comparison`: to the sign, and to a ratio for each run.
-    """
-
-    effects: dict
-    zero: str
-    effect: Callable
-    ratios: Callable
-
-    def words(self, each):
-        """As in "1.18 (sooner)"."""
-        return f"{self.number(each)} ({self.effects[self.effect(each)]})"
-
-    def number(self, each):
-        """The median ratio."""
-        ratio = np.median(self.ratios(each))
-        return f"{ratio:.2f}" if 0 < ratio < math.inf else self.zero if ratio == 0 else "only so"
-
-    def by_network(self, compared):
-        """As in "the MLP (SGD 1.18, Adam 1.08)"."""
-        networks: dict[str, list[str]] = {}
-        for each in compared:
-            said = f"{_optimizer(each)} {self.number(each)}"
-            networks.setdefault(_workload(each), []).append(said)
-        return " and ".join(f"{name} ({', '.join(listed)})" for name, listed in networks.items())
-
-    def by_effect(self, compared):
-        """As in "sooner on the MLP (SGD 1.18, Adam 1.08); no different on 4"."""
-        parts = []
-        for sign, word in self.effects.items():
-            alike = [each for each in compared if self.effect(each) == sign]
-            if alike:
-                parts.append(f"{word} on {self.by_network(alike) if sign else len(alike)}")
-        return "; ".join(parts)
-
-    def counted(self, compared):
-        """As in "sooner on 2, no different on 4"."""
-        return counted([self.effect(each) for each in compared], self.effects)
-
-
-STEPS = Measure(EFFECTS, "never", lambda each: each.is_effect(), lambda each: each.sooner())
-SECONDS = Measure(
-    EFFECTS,
-    "never",
-    lambda each: each.is_effect(cost=cost(each.settings)),
-    lambda each: cost(each.settings)[0] * each.sooner(),
-)
-TRAINED = Measure(
-    EFFECTS, "never", lambda each: each.is_effect(TRAINING), lambda each: each.sooner(TRAINING)
-)
-ENDED = Measure(ENDS, "diverged", lambda each: each.is_lower(), lambda each: each.lower())
-TESTED = Measure(
-    ENDS, "diverged", lambda each: each.is_lower(test_end), lambda each: each.lower(test_end)
-)
-
-
-def _optimizer(each):
-    """In one word."""
-    return OPTIMIZERS[each.settings["optimizer"]].partition(" ")[0]
-
-
-def _workload(each):
-    return WORKLOADS[each.settings["workload"]]
-
-
-def _name(each):
-    """As in "factors on the MLP with SGD"."""
-    return f"{NAMES[each.settings['method']]} on {_workload(each)} with {_optimizer(each)}"
-
-
 def _listed(head, items):
     """A paragraph and a list below it; nothing where the list is empty."""
     return "\n".join([head, "", *(f"- {item}" for item in items)]) if items else ""
@@ -250,7 +176,7 @@ def _ends_by_rate(comparison):
 
 def _by_chance(found):
     pairs = _pairs(found)
-    cliffs = [_name(each) for each in pairs if _is_at_a_cliff(each)]
+    cliffs = [name_of(each) for each in pairs if _is_at_a_cliff(each)]
     said = (
         f"**By chance alone** up to some {(1 - CHANCE) * len(pairs):.1f} of {len(pairs)} "
         "comparisons would be called an effect, and those that share their plain runs together. "
@@ -298,9 +224,9 @@ def _rate(found):
 def _most(rows, is_lower):
     """The row with the most there, or at its own."""
     row = max(rows, key=lambda row: row["there" if is_lower else "each at its own"])
-    optimizer = OPTIMIZERS[row["optimizer"]].partition(" ")[0]
     return (
-        f"the most for {NAMES[row['method']]} on {WORKLOADS[row['workload']]} with {optimizer}: "
+        f"the most for {NAMES[row['method']]} on {WORKLOADS[row['workload']]} with "
+        f"{in_a_word(row['optimizer'])}: "
         f"{row['there']:.2f} there, {row['each at its own']:.2f} at their own"
     )
 
@@ -338,7 +264,7 @@ def _grafting(found):
         return ""
     gains = [(rule, grafted) for rule, grafted in both if STEPS.effect(rule) == 1]
     listed = [
-        f"{_workload(rule)} with {_optimizer(rule)} ({STEPS.number(rule)} without, "
+        f"{network_of(rule)} with {optimizer_of(rule)} ({STEPS.number(rule)} without, "
         f"{STEPS.words(grafted)} with it)"
         for rule, grafted in gains
     ]
@@ -373,7 +299,10 @@ def _better_optimizer(found):
             if others:
                 ends.append(min(others, key=lambda pair: np.median(pair[1].ends())))
         listed = sorted(
-            (float(np.median(each.ends())), f"{_optimizer(each)} {_short(method)}{_duration(each)}")
+            (
+                float(np.median(each.ends())),
+                f"{optimizer_of(each)} {_short(method)}{_duration(each)}",
+            )
             for method, each in ends
         )
         said.append(f"last losses {', '.join(f'{loss:.3g} {what}' for loss, what in listed)}")
@@ -396,8 +325,8 @@ def _at_the_target(reference, other):
         float(np.median(steps_to(level, each.plain, VALIDATION))) for each in (reference, other)
     )
     if theirs == math.inf:
-        return f"plain {_optimizer(other)} never is"
-    said = f"plain {_optimizer(other)} is {ours / theirs:.2f} times sooner in steps"
+        return f"plain {optimizer_of(other)} never is"
+    said = f"plain {optimizer_of(other)} is {ours / theirs:.2f} times sooner in steps"
     both = [seconds_of(each.settings) for each in (reference, other)]
     if None not in both:
         said += f", {ours / theirs * both[0][1] / both[1][1]:.2f} by the clock"
@@ -426,7 +355,7 @@ def _muon(found):
 
 def _not_tried(found):
     steps = {
-        _workload(methods[PLAIN]): methods[PLAIN].settings["steps"] for methods in found.values()
+        network_of(methods[PLAIN]): methods[PLAIN].settings["steps"] for methods in found.values()
     }
     listed = ", ".join(f"{count} of {name}" for name, count in steps.items())
     return (
@@ -441,16 +370,10 @@ def _advice(found):
     pairs = _timed(_pairs(found))
     if not pairs:
         return ""
-    worth = [
-        f"{_name(each)} ({SECONDS.number(each)} times)"
-        for each in pairs
-        if SECONDS.effect(each) == 1
-    ]
-    trained = [
-        f"{_name(each)} ({factor[0] * np.median(each.sooner(TRAINING)):.2f} times)"
-        for each, factor in ((each, cost(each.settings)) for each in pairs)
-        if each.is_effect(TRAINING, factor) == 1
-    ]
+    worth, trained = (
+        [f"{name_of(each)} ({of.number(each)} times)" for each in pairs if of.effect(each) == 1]
+        for of in (SECONDS, TRAINED_SECONDS)
+    )
     of = (
         f"Of {len(pairs)} comparisons by the clock, on networks of this size "
         f"({' or '.join(machines())}),"

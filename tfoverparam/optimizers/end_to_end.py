@@ -179,15 +179,6 @@ class EndToEnd(WrappingOptimizer):
             for stack in self._stacks:
                 stack.add_basis(self.add_variable, self.depth, self.refresh_every, variables)
 
-    def targets(self, variables: Sequence[Any]) -> list[Any]:
-        """The `Target`s that `apply_to` names among `variables`; none where it names nothing."""
-        if self.apply_to is None:
-            return []
-        try:
-            return targets_of.resolve(self.apply_to, variables)
-        except ValueError:  # They are those of another model.
-            return []
-
     def apply(self, grads: Sequence[Tensor], trainable_variables: Any = None) -> None:
         if len(grads) == 0:  # As with Keras's.
             return
